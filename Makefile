@@ -1,0 +1,44 @@
+# make demo    builds an image from this host's programs and runs it (root)
+# make test    sets up and runs all tests
+# make check   format, lint, types, layering
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: venv demo test check bench soak format clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml scripts/wherry scripts/wherryd
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: venv
+	$(BIN)/python examples/demo.py
+
+test: venv
+	$(BIN)/python -m pytest -n 2 tests
+
+check: venv
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layering.py
+
+format: venv
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
+
+# Side by side with dockerd, where it is installed; prints ratios.
+bench: venv
+	$(BIN)/python benchmarks/run.py
+
+# The long kill, load and fuzz loops, which `make test` runs small.
+soak: venv
+	WHERRY_SOAK=1 $(BIN)/python -m pytest -n 2 --timeout 3600 tests
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Mounts as values: made and described without root, attached with it."""

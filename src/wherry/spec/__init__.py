@@ -1,0 +1,1 @@
+"""Values of the field: digests, descriptors, manifests, image configs, runtime specs."""

@@ -1,0 +1,14 @@
+"""What every test may rely on: the marks' meaning, and that nothing is left behind."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    skip = pytest.mark.skip(reason="needs root and the real kernel")
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(skip)
