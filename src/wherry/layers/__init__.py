@@ -1,0 +1,1 @@
+"""Layers as bytes: reading and writing tars, whiteouts, chain identities, compression."""

@@ -1,0 +1,36 @@
+"""Tar archives, read and written as streams. Light to import: a confined extractor does.
+
+with open(path, "rb") as stream:
+    for entry, data in read_tar(stream):
+        if entry.kind == FILE:
+            data.copy_to(fd)
+"""
+
+from wherry.layers.tar.entry import (
+    BLOCK_DEVICE,
+    CHAR_DEVICE,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+    Kind,
+    Segment,
+)
+from wherry.layers.tar.reader import TarReader, read_tar
+
+__all__ = [
+    "BLOCK_DEVICE",
+    "CHAR_DEVICE",
+    "DIRECTORY",
+    "FIFO",
+    "FILE",
+    "HARDLINK",
+    "SYMLINK",
+    "Entry",
+    "Kind",
+    "Segment",
+    "TarReader",
+    "read_tar",
+]
