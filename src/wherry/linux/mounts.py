@@ -1,1 +1,170 @@
-"""Mounts as values: made and described without root, attached with it."""
+"""Mounts as values: made and described without root, carried out with it.
+
+A root mount is what a snapshotter answers and what the runtime attaches inside a container's own
+mount namespace. It travels as JSON between processes that share nothing else.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from wherry.linux import syscalls
+
+
+class RootMountDocument(TypedDict, total=False):
+    """A root mount on the wire."""
+
+    type: Literal["overlay", "bind"]
+    lower: list[str]
+    upper: str
+    work: str
+    volatile: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class OverlayRoot:
+    """A stack of directories, and a writable one on top.
+
+    `lower` names absolute paths, the TOP layer first; `upper` and `work` are on one file system.
+    `volatile` (overlayfs' word) gives up durability of the upper directory: right for what is
+    deleted when it ends.
+    """
+
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    volatile: bool = False
+
+    def describe(self) -> str:
+        options = f"lowerdir={':'.join(self.lower)},upperdir={self.upper},workdir={self.work}"
+        return f"overlay type overlay ({options}{',volatile' if self.volatile else ''})"
+
+    def open(self) -> int:
+        """A detached mount's descriptor; nothing appears in any mount table.
+
+        The directories are named by descriptor (/proc/self/fd/N), since an option's value holds
+        255 bytes and a path 4,096. Kernels before 6.8 do not know `lowerdir+`; there a single
+        `lowerdir` takes what fits.
+        """
+        opened: list[int] = []
+        try:
+            lower = [_path_by_fd(path, opened) for path in self.lower]
+            upper, work = _path_by_fd(self.upper, opened), _path_by_fd(self.work, opened)
+            fs = syscalls.fsopen("overlay")
+            opened.append(fs)
+            _set_lower(fs, lower)
+            syscalls.fsconfig_string(fs, "upperdir", upper)
+            syscalls.fsconfig_string(fs, "workdir", work)
+            syscalls.fsconfig_string(fs, "source", "overlay")
+            if self.volatile:
+                syscalls.fsconfig_flag(fs, "volatile")
+            return _create(fs, "overlay")
+        finally:
+            for fd in opened:
+                os.close(fd)
+
+    def attach(self, target: str) -> None:
+        """Attach at `target` in the current mount namespace."""
+        _attach(self.open(), target)
+
+
+@dataclass(frozen=True)
+class BindRoot:
+    """One directory that is the whole root file system."""
+
+    source: str
+
+    def describe(self) -> str:
+        return f"{self.source} type none (bind)"
+
+    def open(self) -> int:
+        """A detached copy of the mount at `source`."""
+        return syscalls.open_tree(self.source, syscalls.OPEN_TREE_CLONE)
+
+    def attach(self, target: str) -> None:
+        """Attach at `target` in the current mount namespace."""
+        _attach(self.open(), target)
+
+
+RootMount = OverlayRoot | BindRoot
+
+
+def root_mount_to_json(mount: RootMount) -> RootMountDocument:
+    if isinstance(mount, BindRoot):
+        return {"type": "bind", "source": mount.source}
+    return {
+        "type": "overlay",
+        "lower": list(mount.lower),
+        "upper": mount.upper,
+        "work": mount.work,
+        "volatile": mount.volatile,
+    }
+
+
+def root_mount_from_json(document: RootMountDocument) -> RootMount:
+    if document["type"] == "bind":
+        return BindRoot(document["source"])
+    return OverlayRoot(
+        tuple(document["lower"]), document["upper"], document["work"], document["volatile"]
+    )
+
+
+def open_filesystem(
+    fstype: str, source: str, options: Sequence[str] = (), attributes: int = 0
+) -> int:
+    """A detached mount of a new file system instance: `options` are `key=value` or flags.
+
+    Raises OSError with what the kernel said about the option that it refused.
+    """
+    fs = syscalls.fsopen(fstype)
+    try:
+        if source:
+            syscalls.fsconfig_string(fs, "source", source)
+        for option in options:
+            key, separator, value = option.partition("=")
+            if separator:
+                syscalls.fsconfig_string(fs, key, value)
+            else:
+                syscalls.fsconfig_flag(fs, key)
+        return _create(fs, fstype, attributes)
+    finally:
+        os.close(fs)
+
+
+def _create(fs: int, fstype: str, attributes: int = 0) -> int:
+    try:
+        syscalls.fsconfig_create(fs)
+        return syscalls.fsmount(fs, attributes)
+    except OSError as error:
+        said = syscalls.fs_message(fs)
+        detail = f"{error.strerror} ({said})" if said else error.strerror
+        raise OSError(error.errno, detail, fstype) from error
+
+
+def _set_lower(fs: int, lower: Sequence[str]) -> None:
+    try:
+        for path in lower:
+            syscalls.fsconfig_string(fs, "lowerdir+", path)
+    except OSError:
+        if lower and path != lower[0]:
+            raise
+        syscalls.fsconfig_string(fs, "lowerdir", ":".join(lower))
+
+
+def _path_by_fd(path: str, opened: list[int]) -> str:
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened.append(fd)
+    return f"/proc/self/fd/{fd}"
+
+
+def _attach(mount_fd: int, target: str) -> None:
+    try:
+        target_fd = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syscalls.move_mount(mount_fd, target_fd, what=target)
+        finally:
+            os.close(target_fd)
+    finally:
+        os.close(mount_fd)
