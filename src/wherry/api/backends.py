@@ -1,0 +1,123 @@
+"""What the API needs of an engine: the whole of what a route may call.
+
+Every method raises `EngineError`; a `ref` is whatever the client wrote (a name, an ID, or a prefix
+of one). Cancelling a call is the client's leaving: an engine undoes what it had half done.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from wherry.engine.model import (
+    AttachedStream,
+    AttachOptions,
+    ContainerInspect,
+    ContainerSummary,
+    CreateRequest,
+    CreateResponse,
+    ImageDeleteItem,
+    ImageInspect,
+    ImageSummary,
+    JSONMessage,
+    LogOptions,
+    LogStream,
+    SystemInfo,
+    SystemVersion,
+    Waiter,
+)
+
+# From a filter's name to the values asked for; one of the values must match, and every filter.
+Filters = dict[str, list[str]]
+
+
+class ContainersBackend(Protocol):
+    """A container's life, as a client leads it.
+
+    `create` gives an ID; `attach` and `wait` may follow before `start`, so that not a byte and not
+    even the shortest life is missed; `remove` ends it.
+    """
+
+    async def create(
+        self, name: str | None, request: CreateRequest, platform: str | None
+    ) -> CreateResponse:
+        """Make a container. NotFound if the image is missing, Conflict if the name is taken."""
+
+    async def start(self, ref: str) -> None:
+        """Return when its program runs. NotModified if it was running."""
+
+    async def inspect(self, ref: str, size: bool) -> ContainerInspect: ...
+
+    async def list(
+        self,
+        all: bool,  # noqa: A002 - the API's own word
+        limit: int,
+        size: bool,
+        filters: Filters,
+    ) -> Sequence[ContainerSummary]:
+        """The newest first. `limit` 0 or less is no limit; without `all`, the running only."""
+
+    async def logs(self, ref: str, options: LogOptions) -> LogStream: ...
+
+    async def attach(self, ref: str, options: AttachOptions) -> AttachedStream:
+        """Join the container's streams, before its start or during its life."""
+
+    async def resize(self, ref: str, height: int, width: int) -> None: ...
+
+    async def wait(self, ref: str, condition: str) -> Waiter:
+        """Begin to wait for `not-running`, `next-exit` or `removed`."""
+
+    async def stop(self, ref: str, timeout: int | None, signal: str | None) -> None:
+        """Ask it to end, and after `timeout` seconds kill it (-1: never; None: its own setting).
+
+        NotModified if it was not running.
+        """
+
+    async def kill(self, ref: str, signal: str) -> None:
+        """Send a signal, named or numbered. Conflict if it is not running."""
+
+    async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
+        """Remove it with all that it wrote. Conflict if it is running and not `force`."""
+
+
+class ImagesBackend(Protocol):
+    """Images by name or ID."""
+
+    async def list(
+        self,
+        all: bool,  # noqa: A002 - the API's own word
+        filters: Filters,
+        digests: bool,
+        shared_size: bool,
+    ) -> Sequence[ImageSummary]: ...
+
+    async def inspect(self, ref: str) -> ImageInspect: ...
+
+    def load(self, stream: AsyncIterator[bytes], quiet: bool) -> AsyncIterator[JSONMessage]:
+        """Load an archive as it arrives, saying what happens.
+
+        Reads `stream` to its end. Closing the iterator early gives up: nothing half loaded stays.
+        """
+
+    async def tag(self, ref: str, repo: str, tag: str) -> None: ...
+
+    async def delete(self, ref: str, force: bool, noprune: bool) -> Sequence[ImageDeleteItem]: ...
+
+
+class SystemBackend(Protocol):
+    """The daemon as a whole."""
+
+    async def version(self) -> SystemVersion: ...
+
+    async def info(self) -> SystemInfo: ...
+
+
+class Backend(Protocol):
+    """The engine, as the API sees it."""
+
+    @property
+    def containers(self) -> ContainersBackend: ...
+
+    @property
+    def images(self) -> ImagesBackend: ...
+
+    @property
+    def system(self) -> SystemBackend: ...
