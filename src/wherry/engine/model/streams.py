@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -11,37 +11,31 @@ from wherry.engine.model.containers import WaitResult
 
 
 class LogOptions(Struct, kw_only=True, frozen=True):
-    """Which lines of a log are wanted.
+    """Which lines of a log are wanted, and in which form.
 
     `since` and `until` are nanoseconds of the epoch, 0 for no limit. `tail` is how many of the
-    last lines, counted before `since` and `until` apply to them; None is all.
+    last lines, counted before `since` and `until` apply to them; None is all. With `timestamps`
+    each line begins with its time in RFC 3339, nine digits, and a space.
     """
 
     stdout: bool = False
     stderr: bool = False
+    timestamps: bool = False
     follow: bool = False
     since: int = 0
     until: int = 0
     tail: int | None = None
 
 
-class LogEntry(NamedTuple):
-    """One line (or one 16 KiB part of a long line) as it was written.
+class LogStream(NamedTuple):
+    """A container's log, as the bytes that the client gets.
 
-    `line` has its newline, unless it is a part or the last line has none. `time` is RFC 3339 with
-    nanoseconds, as the log keeps it.
+    `chunks` holds many lines in each, already Docker's multiplexed frames, or raw with a `tty`:
+    a long log is sent in few steps. Closing it ends the reading.
     """
 
-    stream: Literal["stdout", "stderr"]
-    line: bytes
-    time: str
-
-
-class LogStream(NamedTuple):
-    """A container's log. With a `tty`, it is sent raw; closing `entries` ends the reading."""
-
     tty: bool
-    entries: AsyncIterator[LogEntry]
+    chunks: AsyncIterator[bytes]
 
 
 class AttachOptions(Struct, kw_only=True, frozen=True):
@@ -59,12 +53,12 @@ class AttachedStream(NamedTuple):
 
     Bytes from it are Docker's multiplexed frames, or raw with a `tty`; bytes to it are standard
     input, and its half-close is standard input's end. `socket` is None when only the `history`
-    was asked for. `history` comes before all else.
+    was asked for. `history` comes before all else, in the same form, many lines to a chunk.
     """
 
     socket: socket.socket | None
     tty: bool
-    history: AsyncIterator[LogEntry] | None
+    history: AsyncIterator[bytes] | None
 
 
 class Waiter(Protocol):
