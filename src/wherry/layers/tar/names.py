@@ -1,0 +1,74 @@
+"""Which names an archive may hold. No name that passes leads out of the archive's root."""
+
+from typing import Final
+
+from wherry.layers.tar.fields import Malformed
+
+MAX_PATH: Final = 4096
+MAX_COMPONENT: Final = 255
+MAX_SYMLINK: Final = 4095
+
+
+def entry_name(raw: bytes) -> bytes:
+    """The normal form (see Entry) of an entry's name; b"" is the root itself.
+
+    `a/../b` is `b`, as in Go's filepath.Clean, by which every other engine reads layers; an
+    absolute name is refused, but `/` alone is the root (kaniko writes that).
+    """
+    if raw[:1] == b"/" and raw.strip(b"/"):
+        raise Malformed("its name is absolute")
+    if not raw:
+        raise Malformed("it has no name")
+    return _normal(raw, "name")
+
+
+def link_name(raw: bytes) -> bytes:
+    """The normal form of a hardlink's target.
+
+    A leading `/` is the archive's root: kaniko writes such links, and nobody else's root is meant.
+    """
+    name = _normal(raw, "link target")
+    if not name:
+        raise Malformed("it is a hardlink to nothing")
+    return name
+
+
+def symlink_text(raw: bytes) -> bytes:
+    """A symlink's text, as written. Raises Malformed for one that the kernel would refuse."""
+    if not raw:
+        raise Malformed("it is a symlink to nothing")
+    if len(raw) > MAX_SYMLINK:
+        raise Malformed(f"its link target is over {MAX_SYMLINK} bytes long")
+    if b"\0" in raw:
+        raise Malformed("its link target holds a NUL byte")
+    return raw
+
+
+def _normal(raw: bytes, what: str) -> bytes:
+    name = raw.rstrip(b"/") if raw.endswith(b"/") else raw
+    if name[:1] in (b".", b"/") or b"/." in name or b"//" in name:
+        name = _resolved(name, what)
+    if len(name) > MAX_COMPONENT:
+        _judge_lengths(name, what)
+    if b"\0" in name:
+        raise Malformed(f"its {what} holds a NUL byte")
+    return name
+
+
+def _resolved(name: bytes, what: str) -> bytes:
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                raise Malformed(f"its {what} leads out of the archive's root")
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def _judge_lengths(name: bytes, what: str) -> None:
+    if len(name) > MAX_PATH:
+        raise Malformed(f"its {what} is over {MAX_PATH} bytes long")
+    if max(map(len, name.split(b"/"))) > MAX_COMPONENT:
+        raise Malformed(f"its {what} has a component of over {MAX_COMPONENT} bytes")
