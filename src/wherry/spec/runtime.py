@@ -15,6 +15,8 @@ class User(TypedDict, total=False):
     # Not in the OCI's Linux part: the user as Docker writes it ("name", "uid:group", ...),
     # resolved inside the container's root by the runtime.
     username: str
+    # Groups beyond the user's own, by name or number, resolved likewise.
+    additionalGroups: list[str]
 
 
 class Box(TypedDict):
