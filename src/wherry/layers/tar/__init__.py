@@ -19,6 +19,8 @@ from wherry.layers.tar.entry import (
     Segment,
 )
 from wherry.layers.tar.reader import TarReader, read_tar
+from wherry.layers.tar.source import FileSource, Readable
+from wherry.layers.tar.writer import TarWriter, Writable, encode
 
 __all__ = [
     "BLOCK_DEVICE",
@@ -29,8 +31,13 @@ __all__ = [
     "HARDLINK",
     "SYMLINK",
     "Entry",
+    "FileSource",
     "Kind",
+    "Readable",
     "Segment",
     "TarReader",
+    "TarWriter",
+    "Writable",
+    "encode",
     "read_tar",
 ]

@@ -25,9 +25,22 @@ def text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-@lru_cache(maxsize=4096)
 def number(field: bytes) -> int:
-    """An octal or base-256 number; blank is 0. Remembered, as owners and modes repeat."""
+    """An octal or base-256 number; blank is 0."""
+    digits = field[:-1]
+    if digits.isdigit() and field[-1] in b"\0 ":
+        try:
+            return int(digits, 8)
+        except ValueError:
+            pass  # an 8 or a 9
+    return _unusual_number(field)
+
+
+repeated_number = lru_cache(maxsize=1024)(number)
+"""For modes and owners, of which an archive holds few."""
+
+
+def _unusual_number(field: bytes) -> int:
     if field[0] & 0x80:
         bits = len(field) * 8 - 1
         value = int.from_bytes(field, "big") & ((1 << bits) - 1)
@@ -45,15 +58,21 @@ def decimal(value: bytes, what: str) -> int:
     return int(value)
 
 
+def byte_sum(block: bytes) -> int:
+    """The sum of a block's bytes, by two calls in C.
+
+    adler32's lower half is one more than the sum modulo 65521, and half a block adds up to 65280
+    at most.
+    """
+    return (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+
+
 def verify_checksum(block: bytes, field: bytes) -> None:
     """Raises Malformed unless the block's bytes add up to what its checksum field says.
 
-    adler32's lower half is one more than the sum of the bytes modulo 65521, and half a block adds
-    up to 65280 at most, so that two calls in C give the exact sum. The field itself counts as
-    spaces. Some old programs summed signed bytes, which is taken too.
+    The field itself counts as spaces. Some old programs added up signed bytes, which is taken too.
     """
-    total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-    total += 8 * 0x20 + 1 - (adler32(field) & 0xFFFF)
+    total = byte_sum(block) - (adler32(field) & 0xFFFF) + 1 + 8 * 0x20
     try:
         stored = int(field.strip(b" \0"), 8)
     except ValueError:

@@ -15,7 +15,7 @@ from wherry.layers.tar.entry import (
     Entry,
     Kind,
 )
-from wherry.layers.tar.fields import Malformed, number, text, verify_checksum
+from wherry.layers.tar.fields import Malformed, number, repeated_number, text, verify_checksum
 
 Fields: TypeAlias = tuple[
     bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes
@@ -67,12 +67,12 @@ def draft(fields: Fields) -> Entry:
     entry = Entry(
         name,
         kind,
-        number(mode) & 0o7777,
-        number(uid),
-        number(gid),
+        repeated_number(mode) & 0o7777,
+        repeated_number(uid),
+        repeated_number(gid),
         number(mtime) * 1_000_000_000,
         number(size),
-        text(link),
+        text(link) if link[0] else b"",
     )
     if kind in _DEVICES:
         entry.major, entry.minor = number(major), number(minor)

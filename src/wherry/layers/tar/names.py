@@ -72,3 +72,9 @@ def _judge_lengths(name: bytes, what: str) -> None:
         raise Malformed(f"its {what} is over {MAX_PATH} bytes long")
     if max(map(len, name.split(b"/"))) > MAX_COMPONENT:
         raise Malformed(f"its {what} has a component of over {MAX_COMPONENT} bytes")
+
+
+def quoted(name: bytes) -> str:
+    """A name for people: in quotes, printable, not endless."""
+    readable = name.decode("utf-8", "backslashreplace")
+    return repr(readable if len(readable) <= 200 else f"{readable[:200]}...")

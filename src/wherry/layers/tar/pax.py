@@ -105,11 +105,12 @@ def xattrs(records: Records) -> dict[bytes, bytes]:
             if SCHILY_XATTR + name not in records:
                 found[name] = _base64_decoded(value)
     if found:
-        _judge_xattrs(found)
+        judge_xattrs(found)
     return found
 
 
-def _judge_xattrs(found: dict[bytes, bytes]) -> None:
+def judge_xattrs(found: dict[bytes, bytes]) -> None:
+    """Raises Malformed for what could not be set on any file."""
     for name, value in found.items():
         if not 0 < len(name) <= _MAX_XATTR_NAME or b"\0" in name:
             raise Malformed(f"it has an xattr with the name {name[:40]!r}, which Linux refuses")
@@ -132,3 +133,31 @@ def _base64_decoded(value: bytes) -> bytes:
         return binascii.a2b_base64(value + b"=" * (-len(value) % 4))  # libarchive does not pad
     except binascii.Error:
         raise Malformed("it has an xattr whose value is not base64") from None
+
+
+def encode(records: Records) -> bytes:
+    """The body of an extended header, in the records' own order."""
+    return b"".join(_record(key, value) for key, value in records.items())
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    rest = b" " + key + b"=" + value + b"\n"
+    length = len(rest) + len(str(len(rest)))
+    length = len(rest) + len(str(length))  # its own digits may have made it one digit longer
+    return b"%d%b" % (length, rest)
+
+
+def encode_time(time_ns: int) -> bytes:
+    """Decimal seconds, with as many digits of a fraction as it takes."""
+    seconds, nanoseconds = divmod(abs(time_ns), 1_000_000_000)
+    sign = b"-" if time_ns < 0 else b""
+    fraction = (b".%09d" % nanoseconds).rstrip(b"0") if nanoseconds else b""
+    return b"%b%d%b" % (sign, seconds, fraction)
+
+
+def encode_xattr(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """The record for an xattr: star's, but for names that only libarchive's form can hold."""
+    if b"=" not in name:
+        return SCHILY_XATTR + name, value
+    quoted = name.replace(b"%", b"%25").replace(b"=", b"%3D")
+    return LIBARCHIVE_XATTR + quoted, binascii.b2a_base64(value, newline=False)

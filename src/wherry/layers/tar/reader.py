@@ -8,6 +8,7 @@ from wherry import errdefs
 from wherry.layers.tar import header, pax, sparse
 from wherry.layers.tar.entry import FILE, Entry, Segment
 from wherry.layers.tar.fields import BLOCK, END_OF_ARCHIVE, MAX_EXTENDED, Malformed, number, text
+from wherry.layers.tar.names import quoted
 from wherry.layers.tar.source import Readable, Source
 
 _ZEROS: Final = bytes(1 << 16)
@@ -73,13 +74,7 @@ class TarReader:
     def _refusal(self, error: Malformed) -> errdefs.EngineError:
         if not self._name:
             return errdefs.invalid(f"tar archive, header at byte {self._start}: {error}")
-        return errdefs.invalid(f"tar entry {self._title} at byte {self._start}: {error}")
-
-    @property
-    def _title(self) -> str:
-        """The current entry's name for people: quoted, printable, not endless."""
-        name = self._name.decode("utf-8", "backslashreplace")
-        return ascii(name if len(name) <= 200 else f"{name[:200]}...")
+        return errdefs.invalid(f"tar entry {quoted(self._name)} at byte {self._start}: {error}")
 
     # --- headers -------------------------------------------------------------------------------
 
@@ -232,7 +227,7 @@ class TarReader:
             else:
                 self._copy_segments(fd, self._segments)
         except OSError as error:
-            raise errdefs.from_os_error(f"writing {self._title}", error) from error
+            raise errdefs.from_os_error(f"writing {quoted(self._name)}", error) from error
 
     def _copy_segments(self, fd: int, segments: list[Segment]) -> None:
         os.ftruncate(fd, self._size)
