@@ -1,0 +1,114 @@
+"""A request's body on its way from the connection to whoever reads it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from wherry import errdefs
+from wherry.api.http.messages import HTTPError
+
+# Reading from the client stops above the one and goes on below the other.
+HIGH_WATER = 512 * 1024
+LOW_WATER = 128 * 1024
+
+
+class IncomingBody:
+    """Pieces of a body, with the client held back while nobody reads them."""
+
+    def __init__(
+        self, declared: int | None, hold: Callable[[bool], None], invite: Callable[[], None]
+    ) -> None:
+        """`declared` is the Content-Length, if there is one; `hold(True)` stops the reading from
+        the client; `invite` is called once, when somebody begins to read (`100 Continue`).
+        """
+        self._declared = declared
+        self._hold = hold
+        self._invite: Callable[[], None] | None = invite
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._held = False
+        self._discards = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.finished = False
+        self._failure: Exception | None = None
+
+    def feed(self, piece: bytes) -> None:
+        if self._discards:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > HIGH_WATER and not self._held:
+            self._held = True
+            self._hold(True)
+        self._wake()
+
+    def finish(self) -> None:
+        self.finished = True
+        self._wake()
+
+    def fail(self, failure: Exception) -> None:
+        """What the reader gets after the pieces that came before."""
+        if not self.finished:
+            self._failure = failure
+            self._wake()
+
+    def discard(self) -> None:
+        """Nobody will read the rest: throw it away as it comes."""
+        self._discards = True
+        self._pieces.clear()
+        self._size = 0
+        self._release()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._invite is not None:
+            invite, self._invite = self._invite, None
+            if not self.finished and not self._pieces:
+                invite()
+        while not self._pieces:
+            if self.finished:
+                raise StopAsyncIteration
+            if self._failure is not None:
+                raise self._failure
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        piece = self._pieces.popleft()
+        self._size -= len(piece)
+        if self._size < LOW_WATER:
+            self._release()
+        return piece
+
+    async def read(self, limit: int) -> bytes:
+        if self._declared is not None and self._declared > limit:
+            raise _too_large(limit)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self:
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _release(self) -> None:
+        if self._held:
+            self._held = False
+            self._hold(False)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def cut_short() -> errdefs.EngineError:
+    """The client ended the connection in the middle of the body."""
+    return errdefs.invalid("unexpected end of the request's body")
+
+
+def _too_large(limit: int) -> HTTPError:
+    return HTTPError(413, f"request body is larger than the {limit // 1024} KiB allowed here")

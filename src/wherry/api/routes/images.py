@@ -1,0 +1,111 @@
+"""Images: list, inspect, load, tag, remove."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from wherry import errdefs
+from wherry.api import parameters
+from wherry.api.calls import Call, Route, json_reply
+from wherry.api.errors import JSON
+from wherry.api.http.messages import Answer, Reply, Stream
+from wherry.engine.model import ErrorDetail, ImageInspect, JSONMessage
+
+# What an image's Config had beside its own fields before v1.50: a container's, all empty.
+_CONFIG_BEFORE_1_50: dict[str, object] = {
+    "Hostname": "",
+    "Domainname": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Image": "",
+}
+
+
+async def list_all(call: Call) -> Answer:
+    query = call.request.query
+    found = await call.backend.images.list(
+        parameters.flag(query, "all"),
+        parameters.filters(query),
+        parameters.flag(query, "digests"),
+        parameters.flag(query, "shared-size"),
+    )
+    if call.version >= (1, 44):
+        return json_reply(found)
+    return json_reply(
+        [{**msgspec.to_builtins(image), "VirtualSize": image.size} for image in found]
+    )
+
+
+async def inspect(call: Call) -> Answer:
+    image = await call.backend.images.inspect(call.ref)
+    return json_reply(image if call.version >= (1, 50) else _as_before_1_50(image, call.version))
+
+
+def _as_before_1_50(image: ImageInspect, version: tuple[int, int]) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.to_builtins(image)
+    plain["Config"] = {**_CONFIG_BEFORE_1_50, **msgspec.to_builtins(image.config)}
+    if version < (1, 44):
+        plain["VirtualSize"] = image.size
+    return plain
+
+
+async def load(call: Call) -> Answer:
+    quiet = parameters.flag(call.request.query, "quiet")
+    messages = call.backend.images.load(aiter(call.request.body), quiet)
+    # The first message decides the status: an archive that is none is refused with one.
+    first = await anext(messages, None)
+    return Stream(200, _lines(first, messages), {"Content-Type": JSON})
+
+
+async def _lines(
+    first: JSONMessage | None, rest: AsyncIterator[JSONMessage]
+) -> AsyncIterator[bytes]:
+    """One JSON object a line; an error on the way is the last of them."""
+    try:
+        if first is not None:
+            yield _line(first)
+        async for message in rest:
+            yield _line(message)
+    except errdefs.EngineError as error:
+        detail = ErrorDetail(message=error.message)
+        yield _line(JSONMessage(error=error.message, error_detail=detail))
+    finally:
+        close = getattr(rest, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _line(message: JSONMessage) -> bytes:
+    return msgspec.json.encode(message) + b"\r\n"
+
+
+async def tag(call: Call) -> Answer:
+    query = call.request.query
+    repository = parameters.text(query, "repo")
+    if not repository:
+        raise errdefs.invalid("tagging needs the new name: the parameter repo is empty")
+    await call.pending.complete(
+        call.backend.images.tag(call.ref, repository, parameters.text(query, "tag"))
+    )
+    return Reply(201)
+
+
+async def delete(call: Call) -> Answer:
+    query = call.request.query
+    force = parameters.flag(query, "force")
+    noprune = parameters.flag(query, "noprune")
+    removed = await call.pending.complete(call.backend.images.delete(call.ref, force, noprune))
+    return json_reply(removed)
+
+
+ROUTES: list[Route] = [
+    ("GET", "/images/json", list_all),
+    ("GET", "/images/{}/json", inspect),
+    ("POST", "/images/load", load),
+    ("POST", "/images/{}/tag", tag),
+    ("DELETE", "/images/{}", delete),
+]
