@@ -10,7 +10,6 @@ import re
 from wherry import errdefs
 from wherry.reference.name import Reference
 
-
 _STAR = "[^/]*"
 
 
