@@ -1,0 +1,242 @@
+"""A container's first process, from the fork to execve(2).
+
+It runs in a fork of a Python that has all it needs: nothing is imported here any more
+(`shim.launcher` closes the import system). It is not dumpable from its first breath, so that
+nobody already inside a namespace that it joins can look into it.
+"""
+
+import os
+import signal
+from typing import NoReturn
+
+from wherry import errdefs
+from wherry.libcontainer import devices, process
+from wherry.libcontainer.blueprint import Blueprint
+from wherry.libcontainer.inroot import Root
+from wherry.libcontainer.namespaces import Namespaces
+from wherry.libcontainer.rootfs import RootFilesystem
+from wherry.libcontainer.sync import Channel, ClosedError, StartFailure
+from wherry.linux import mounts, netlink, pty
+from wherry.linux import syscalls as sc
+
+_UNSTARTED = 128
+
+
+def run(
+    blueprint: Blueprint, namespaces: Namespaces, channel: Channel, root_mount: int
+) -> NoReturn:
+    """Become the container's program, or tell the shim why not. Never returns."""
+    code = _UNSTARTED
+    try:
+        _Init(blueprint, namespaces, channel, root_mount).execute()
+    except StartFailure as failure:
+        code = failure.exit_code
+        channel.fail(failure, code)
+    except errdefs.EngineError as error:
+        channel.fail(error, code)
+    except OSError as error:
+        channel.fail(errdefs.from_os_error("unable to start container process", error), code)
+    except ClosedError:
+        pass  # the shim is gone: so are we
+    except Exception as error:  # noqa: BLE001 - a child must never run its parent's code
+        channel.fail(errdefs.internal(f"init: {type(error).__name__}: {error}"), code)
+    finally:
+        os._exit(code)
+
+
+class _Init:
+    def __init__(
+        self, blueprint: Blueprint, namespaces: Namespaces, channel: Channel, root_mount: int
+    ) -> None:
+        self.blueprint = blueprint
+        self.spec = blueprint.spec
+        self.process = blueprint.spec["process"]
+        self.namespaces = namespaces
+        self.channel = channel
+        self.root_mount = root_mount
+
+    def execute(self) -> NoReturn:
+        self._set_apart()
+        self.namespaces.enter()
+        self._name_host()
+        if self.namespaces.creates("cgroup"):
+            sc.unshare(sc.CLONE_NEWCGROUP)
+        self.namespaces.close()
+        filesystem = self._make_filesystem()
+        os.umask(0o022)
+        self._set_sysctls(filesystem.proc_fd)
+        filesystem.finish()
+        self._run_program()
+
+    def _set_apart(self) -> None:
+        """Out of the shim's reach: its limits, its session, its descriptors, its fate."""
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if not self.blueprint.in_user_namespace:
+            self.blueprint.cgroups.join(self.blueprint.cgroup_path)
+        score = self.process.get("oomScoreAdj")
+        if score is not None:
+            _write("/proc/self/oom_score_adj", str(score))
+        sc.prctl(sc.PR_SET_DUMPABLE, 0, 0, 0, 0)
+        os.setsid()
+        kept = {0, 1, 2, self.channel.socket.fileno(), *self.namespaces.joined.values()}
+        if self.root_mount >= 0:
+            kept.add(self.root_mount)
+        if self.blueprint.stdio:
+            self._place_stdio(self.blueprint.stdio)
+        _close_all_but(kept)
+        process.reset_signals()
+        sc.join_session_keyring(self.blueprint.id)
+
+    @staticmethod
+    def _place_stdio(stdio: tuple[int, int, int]) -> None:
+        for target, fd in enumerate(stdio):
+            if fd >= 0:
+                os.dup2(fd, target)
+
+    def _name_host(self) -> None:
+        if self.namespaces.creates("network"):
+            with netlink.RouteSocket() as route:
+                route.link_up("lo")
+        if self.namespaces.creates("uts"):
+            sc.sethostname(self.spec.get("hostname", ""))
+            sc.setdomainname(self.spec.get("domainname", ""))
+
+    def _make_filesystem(self) -> RootFilesystem:
+        os.umask(0)
+        filesystem = RootFilesystem(self.spec, self.blueprint.staging)
+        filesystem.detach_from_host()
+        if self.root_mount < 0:
+            self.root_mount = self._open_root()
+        filesystem.attach_root(self.root_mount)
+        private = self.namespaces.creates("cgroup")
+        filesystem.attach_mounts(self.blueprint.cgroup_mounts(private))
+        if devices.has_own_dev(self.spec):
+            devices.make_devices(filesystem.root, self.spec, self.blueprint.in_user_namespace)
+        os.close(filesystem.root.make_directory(self.process.get("cwd") or "/"))
+        if self.process.get("terminal"):
+            self._make_terminal(filesystem)
+        filesystem.pivot()
+        return filesystem
+
+    def _open_root(self) -> int:
+        try:
+            return self.blueprint.root.open()
+        except OSError as error:
+            described = self.blueprint.root.describe()
+            raise errdefs.from_os_error(
+                f"mounting the root file system {described}", error
+            ) from error
+
+    def _make_terminal(self, filesystem: RootFilesystem) -> None:
+        master, slave = devices.open_console(filesystem.root, filesystem.devpts_fd)
+        size = self.process.get("consoleSize")
+        if size and size["height"] and size["width"]:
+            pty.set_size(master, size["height"], size["width"])
+        self.channel.send({"type": "console"}, master)
+        os.close(master)
+        for target in (0, 1, 2):
+            os.dup2(slave, target)
+        os.close(slave)
+        pty.make_controlling(0)
+
+    def _set_sysctls(self, proc_fd: int) -> None:
+        """Write through a procfs that we hold, so that no mount upon /proc redirects it
+        (CVE-2025-52881)."""
+        sysctls = self.spec.get("linux", {}).get("sysctl", {})
+        if not sysctls:
+            return
+        own = proc_fd if proc_fd >= 0 else mounts.open_filesystem("proc", "proc")
+        beneath = sc.RESOLVE_BENEATH | sc.RESOLVE_NO_SYMLINKS | sc.RESOLVE_NO_XDEV
+        for name, value in sysctls.items():
+            path = "sys/" + name.replace(".", "/")
+            try:
+                fd = sc.openat2(own, path, os.O_WRONLY, 0, beneath)
+                os.write(fd, value.encode())
+                os.close(fd)
+            except OSError as error:
+                raise errdefs.invalid(f"sysctl {name}={value}: {error.strerror}") from error
+
+    def _run_program(self) -> NoReturn:
+        root = Root(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        identity = process.identify(root, self.process)
+        env = process.environment(self.process, identity)
+        if self.blueprint.stdio and self.blueprint.stdio[0] < 0:
+            _open_null(root)
+        process.limit(self.process.get("rlimits", []))
+        _own_stdio(identity.uid, identity.gid)
+        os.umask(self.process.get("user", {}).get("umask", 0o022))
+        entered = self._enter_directory(required=False)
+        process.become(self.process, identity, self.blueprint.seccomp)
+        if not entered:
+            self._enter_directory(required=True)
+        arguments = self.process["args"]
+        path = process.find_program(arguments[0], env)
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the change of user reset it
+        self.channel.send({"type": "ready"})
+        self.channel.expect("go")
+        try:
+            os.execve(path, arguments, env)
+        except OSError as error:
+            raise process.exec_refused(arguments[0], error) from error
+
+    def _enter_directory(self, required: bool) -> bool:
+        """Go to the working directory: by name in the new root, with every descriptor of the
+        host closed, so that it can't lie outside (CVE-2024-21626)."""
+        cwd = self.process.get("cwd") or "/"
+        try:
+            os.chdir(cwd)
+            os.getcwd()
+        except PermissionError:
+            if not required:
+                return False
+            raise errdefs.invalid(f"working directory {cwd}: permission denied") from None
+        except OSError as error:
+            raise errdefs.invalid(f"working directory {cwd}: {error.strerror}") from error
+        return True
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise errdefs.invalid(
+            f"{path}: {text} is refused by the kernel: {error.strerror}"
+        ) from error
+    finally:
+        os.close(fd)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            sc.close_range(first, fd - 1)
+        first = fd + 1
+    sc.close_range(first)
+
+
+def _open_null(root: Root) -> None:
+    """Standard input without a client: the container's own /dev/null, if it is the true one."""
+    try:
+        fd = root.open("/dev/null", os.O_RDONLY)
+        if os.fstat(fd).st_rdev != os.makedev(1, 3):
+            os.close(fd)
+            raise FileNotFoundError
+    except OSError:
+        fd, writer = os.pipe()
+        os.close(writer)
+    if fd != 0:
+        os.dup2(fd, 0)
+        os.close(fd)
+
+
+def _own_stdio(uid: int, gid: int) -> None:
+    """Let the user reopen /dev/stdout, as `docker run --user` does; /dev/null stays root's."""
+    null = os.makedev(1, 3)
+    for fd in (0, 1, 2):
+        if os.fstat(fd).st_rdev != null:
+            try:
+                os.fchown(fd, uid, gid if not os.isatty(fd) else -1)
+            except OSError:
+                continue  # a file system that has no owners to change

@@ -1,0 +1,118 @@
+"""The talk between a container's shim and its init, over a SOCK_SEQPACKET pair.
+
+::
+
+    shim                              init
+      | ---- fork ------------------->|  joins its cgroup, joins and makes namespaces
+      |                               |  `lo`, host name, root file system, pivot_root
+      | <--- console + descriptor ----|  (with a terminal)
+      |                               |  limits, user, capabilities, seccomp
+      | <--- ready -------------------|
+      |  records pid and state        |
+      | ---- go --------------------->|  execve
+      | <--- end of file -------------|  the program runs: close-on-exec closed the socket
+      |  or: failed {message, code}   |
+
+A message is JSON; a failure carries a kind of error, one sentence, and the exit code that Docker
+gives to such a container (126, 127 or 128).
+"""
+
+import json
+import os
+import socket
+import struct
+from typing import TypedDict
+
+from wherry import errdefs
+
+_LIMIT = 32768
+
+
+class Message(TypedDict, total=False):
+    """One message; `type` is one of console, ready, go, child, map, failed."""
+
+    type: str
+    pid: int
+    kind: str
+    message: str
+    code: int
+
+
+class StartFailure(errdefs.EngineError):
+    """A container's program could not be started; `exit_code` is what Docker's users see."""
+
+    def __init__(self, kind: errdefs.Kind, message: str, exit_code: int = 128) -> None:
+        super().__init__(kind, message)
+        self.exit_code = exit_code
+
+
+class ClosedError(Exception):
+    """The other side is gone."""
+
+
+def pair() -> tuple["Channel", "Channel"]:
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return Channel(left), Channel(right)
+
+
+class Channel:
+    """One end of the talk. Blocking: each side has nothing else to do meanwhile."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+
+    def send(self, message: Message, fd: int | None = None) -> None:
+        """Raises ClosedError if nobody listens any more."""
+        data = json.dumps(message).encode()[:_LIMIT]
+        ancillary = []
+        if fd is not None:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))]
+        try:
+            self.socket.sendmsg([data], ancillary)
+        except OSError as error:
+            raise ClosedError(str(error)) from error
+
+    def receive(self) -> tuple[Message, int | None]:
+        """The next message and the descriptor that came with it.
+
+        Raises ClosedError at end of file, and StartFailure if the other side says `failed`.
+        """
+        try:
+            data, ancillary, _, _ = self.socket.recvmsg(
+                _LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+            )
+        except OSError as error:
+            raise ClosedError(str(error)) from error
+        fd = None
+        for _, _, raw in ancillary:
+            fd = struct.unpack("i", raw[:4])[0]
+        if not data:
+            raise ClosedError("end of file")
+        message: Message = json.loads(data)
+        if message["type"] == "failed":
+            if fd is not None:
+                os.close(fd)
+            raise StartFailure(errdefs.Kind[message["kind"]], message["message"], message["code"])
+        return message, fd
+
+    def expect(self, wanted: str) -> int | None:
+        """Receive the message `wanted`; the descriptor that came with it.
+
+        Raises ClosedError, StartFailure, or Internal if it is another one.
+        """
+        message, fd = self.receive()
+        if message["type"] != wanted:
+            raise errdefs.internal(f"expected {wanted} from the other side, got {message['type']}")
+        return fd
+
+    def fail(self, error: errdefs.EngineError, code: int) -> None:
+        """Say that the start failed; silent if nobody listens."""
+        text = error.message[:4096]
+        failed: Message = {"type": "failed", "kind": error.kind.name, "message": text, "code": code}
+        try:
+            self.send(failed)
+        except ClosedError:
+            return
+
+    def close(self) -> None:
+        self.socket.close()

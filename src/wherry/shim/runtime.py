@@ -1,0 +1,289 @@
+"""The daemon's side of launcher and shims: start a container, find one again."""
+
+import asyncio
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wherry import errdefs
+from wherry.linux import cgroups
+from wherry.linux.mounts import RootMount, root_mount_to_json
+from wherry.shim import clock, interpreter, pidfile, wire
+from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
+
+__all__ = ["Attach", "Exit", "Runtime", "Start", "StartError", "Task"]
+
+_SHIM_DIED = "the container's shim died, and the container was killed with it"
+_KILLED = 128 + signal.SIGKILL
+# A launcher that lives less than these seconds, this many times in a row, is given up.
+_TOO_SOON = 1.0
+_PATIENCE = 5
+
+
+class _LauncherLost(Exception):  # noqa: N818 - never leaves this file
+    """The launcher went away before it had forked the shim."""
+
+
+@dataclass
+class Start:
+    """A container to start. `bundle` holds config.json; its root.path is not used, `rootfs` is.
+
+    Without `log_path` nothing is logged. `stdin_once` closes standard input when the first
+    client's input has ended.
+    """
+
+    id: str
+    bundle: Path
+    rootfs: RootMount
+    log_path: Path | None = None
+    log_max_size: int = 10_000_000
+    log_max_files: int = 3
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attaches: list[Attach] = field(default_factory=list)
+
+
+class Runtime:
+    """Starts containers and speaks with their shims.
+
+    `exec_root/containers/<id>/` is the shim's folder; `cgroup_parent` is where launcher and shims
+    have their group, beside the containers' (whose paths the specs say).
+
+    Life: `open`, then `start` or `adopt`, `forget` when an exit was recorded, and `close`, after
+    which containers go on.
+    """
+
+    def __init__(self, exec_root: Path, cgroup_parent: str = "/wherry") -> None:
+        self.exec_root = exec_root
+        self.shim_cgroup = f"{cgroup_parent}/shims"
+        self._cgroups = cgroups.detect()
+        self._launcher: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = False
+        self._spawned = 0.0
+        self._failures = 0
+
+    async def open(self) -> None:
+        """Start the launcher. It loads its modules while the caller goes on."""
+        self.exec_root.joinpath("containers").mkdir(0o711, parents=True, exist_ok=True)
+        self._spawn()
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            self._process = interpreter.spawn_launcher(theirs, self.shim_cgroup)
+        self._launcher = ours
+        self._spawned = time.monotonic()
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._launcher_died)
+
+    def _launcher_died(self) -> None:
+        self._let_go()
+        if self._process:
+            self._process.wait()
+        if self._closing:
+            return
+        # One that can't even begin would be started for ever.
+        if time.monotonic() - self._spawned < _TOO_SOON:
+            self._failures += 1
+        else:
+            self._failures = 0
+        if self._failures < _PATIENCE:
+            self._spawn()
+
+    def _let_go(self) -> None:
+        if self._launcher:
+            asyncio.get_running_loop().remove_reader(self._launcher.fileno())
+            self._launcher.close()
+            self._launcher = None
+
+    async def close(self) -> None:
+        """End the launcher; running containers and their shims go on."""
+        self._closing = True
+        self._let_go()
+        if self._process:
+            await asyncio.to_thread(self._process.wait)
+        with contextlib.suppress(errdefs.EngineError, OSError):
+            self._cgroups.remove(self.shim_cgroup)
+
+    @property
+    def launcher_pid(self) -> int:
+        """The launcher's process, or 0: for diagnosis and tests."""
+        return self._process.pid if self._process else 0
+
+    def run_dir(self, container_id: str) -> Path:
+        return self.exec_root / "containers" / container_id
+
+    async def start(self, start: Start) -> Task:
+        """Make the container's process and return when its program runs.
+
+        Raises StartError with Docker's exit code if the program can't be run, EngineError if
+        something else stood in the way; then nothing is left of it.
+        """
+        try:
+            return await self._try_start(start)
+        except _LauncherLost:
+            # It died with the request; its successor is asked once.
+            return await self._try_start(start)
+        finally:
+            for attach in start.attaches:
+                attach.socket.close()
+
+    async def _try_start(self, start: Start) -> Task:
+        run_dir = self.run_dir(start.id)
+        shutil.rmtree(run_dir, ignore_errors=True)
+        run_dir.mkdir(0o700)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        task = Task(start.id, ours, self._mourn)
+        try:
+            with theirs:
+                await self._request(start, run_dir, theirs)
+            await task.started()
+        except BaseException as error:
+            task.close()
+            shutil.rmtree(run_dir, ignore_errors=True)
+            if isinstance(error, ConnectionError):
+                raise _LauncherLost from error
+            raise
+        return task
+
+    async def _request(self, start: Start, run_dir: Path, control: socket.socket) -> None:
+        log: wire.LogDocument | None = None
+        if start.log_path:
+            log = {
+                "path": str(start.log_path),
+                "max_size": start.log_max_size,
+                "max_files": start.log_max_files,
+            }
+        message: wire.Message = {
+            "id": start.id,
+            "op": "start",
+            "bundle": str(start.bundle),
+            "run_dir": str(run_dir),
+            "rootfs": root_mount_to_json(start.rootfs),
+            "log": log,
+            "open_stdin": start.open_stdin,
+            "stdin_once": start.stdin_once,
+            "attaches": [attach.flags for attach in start.attaches],
+        }
+        fds = (control.fileno(), *(attach.socket.fileno() for attach in start.attaches))
+        if len(fds) > wire.MAX_DESCRIPTORS:
+            raise errdefs.exhausted(
+                f"more than {wire.MAX_DESCRIPTORS - 1} clients wait for container {start.id[:12]}"
+            )
+        await self._send(message, fds)
+
+    async def _send(self, message: wire.Message, fds: tuple[int, ...]) -> None:
+        while True:
+            if self._launcher is None:
+                raise errdefs.unavailable(
+                    "the launcher can't be started; the daemon's log says why"
+                )
+            try:
+                wire.send(self._launcher, message, fds)
+                return
+            except BlockingIOError:
+                await self._writable(self._launcher)
+
+    @staticmethod
+    async def _writable(end: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_writer(end.fileno(), ready.cancel)
+        try:
+            await asyncio.wait([ready])
+        finally:
+            loop.remove_writer(end.fileno())
+
+    async def adopt(self, container_id: str) -> Task | Exit | None:
+        """Find a container that an earlier daemon started.
+
+        A Task if its shim lives, an Exit if it has ended (or its shim has died: then what is
+        left of it is killed first), None if this boot knows nothing of it.
+        """
+        run_dir = self.run_dir(container_id)
+        if not run_dir.is_dir():
+            return None
+        control = _connect(run_dir)
+        if control is not None:
+            task = Task(container_id, control, self._mourn)
+            try:
+                await task.recall()
+                return task
+            except errdefs.EngineError:
+                task.close()
+        return await asyncio.to_thread(self._bury, container_id)
+
+    def forget(self, container_id: str) -> None:
+        """Remove the shim's folder: its exit has been recorded elsewhere."""
+        shutil.rmtree(self.run_dir(container_id), ignore_errors=True)
+
+    def _mourn(self, task: Task) -> "asyncio.Task[Exit]":
+        return asyncio.create_task(asyncio.to_thread(self._bury_lost, task.id))
+
+    def _bury_lost(self, container_id: str) -> Exit:
+        return self._bury(container_id) or _lost_exit()
+
+    def _bury(self, container_id: str) -> Exit | None:
+        """How a container without a shim ended. Whatever of it still runs is killed."""
+        run_dir = str(self.run_dir(container_id))
+        ended = read_exit(run_dir)
+        if ended is not None:
+            return ended
+        document = pidfile.read(f"{run_dir}/pid")
+        if document is None:
+            return None
+        _kill_for_good(document["init"])
+        with contextlib.suppress(errdefs.EngineError, OSError):
+            self._cgroups.kill(document["cgroup"])
+            self._cgroups.remove(document["cgroup"])
+        return _lost_exit()
+
+
+def _lost_exit() -> Exit:
+    return Exit(_KILLED, False, clock.now(), _SHIM_DIED)
+
+
+def _connect(run_dir: Path) -> socket.socket | None:
+    """A connection to the shim, or None. By a descriptor: its path may exceed 107 bytes."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        directory = os.open(run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        end.close()
+        return None
+    try:
+        end.connect(f"/proc/self/fd/{directory}/shim.sock")
+    except OSError:
+        end.close()
+        return None
+    finally:
+        os.close(directory)
+    return end
+
+
+def _kill_for_good(who: pidfile.Identity) -> None:
+    """Kill a container's first process, and wait until it is gone. Never another's."""
+    try:
+        fd = os.pidfd_open(who["pid"])
+    except ProcessLookupError:
+        return
+    try:
+        if pidfile.is_alive(who):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            _wait_for_end(fd)
+    finally:
+        os.close(fd)
+
+
+def _wait_for_end(pidfd: int) -> None:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(10_000)

@@ -1,0 +1,107 @@
+"""The wire between daemon, launcher and shims: JSON messages over SOCK_SEQPACKET.
+
+Each message has the wire's version and a container's ID, so that a newer daemon can serve old
+shims, and one shim may come to serve several containers. Descriptors travel beside a message.
+
+::
+
+    daemon -> launcher   start {bundle, rootfs, log, ...} + [control, attached streams ...]
+    shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
+    daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
+    shim   -> daemon     reply {n} | reply {n, kind, message}
+    shim   -> daemon     exit {code, oom_killed, finished_at, error}
+"""
+
+import array
+import json
+import socket
+from typing import TypedDict
+
+from wherry.linux.mounts import RootMountDocument
+
+VERSION = 1
+LIMIT = 1 << 16
+MAX_DESCRIPTORS = 64
+
+
+class AttachFlags(TypedDict):
+    """Which of the container's streams an attached client shares."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+
+
+class LogDocument(TypedDict):
+    path: str
+    max_size: int
+    max_files: int
+
+
+class ExitDocument(TypedDict):
+    """How a container ended; also the content of exit.json."""
+
+    code: int
+    oom_killed: bool
+    finished_at: str
+    error: str
+
+
+class Message(TypedDict, total=False):
+    """All fields that a message may have; `op` says which are there."""
+
+    v: int
+    id: str
+    op: str
+    n: int
+    # start
+    bundle: str
+    run_dir: str
+    rootfs: RootMountDocument
+    log: LogDocument | None
+    open_stdin: bool
+    stdin_once: bool
+    attaches: list[AttachFlags]
+    # kill, resize, attach
+    signal: int
+    height: int
+    width: int
+    attach: AttachFlags
+    # started, state
+    pid: int
+    started_at: str
+    exit: ExitDocument | None
+    # failed, reply
+    kind: str
+    message: str
+    exit_code: int
+
+
+def encode(message: Message) -> bytes:
+    return json.dumps({"v": VERSION, **message}).encode()
+
+
+def decode(data: bytes) -> Message:
+    message: Message = json.loads(data)
+    return message
+
+
+def send(end: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
+    """Raises OSError if the other side is gone, or BlockingIOError if it does not listen."""
+    ancillary = []
+    if fds:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+    end.sendmsg([encode(message)], ancillary, socket.MSG_NOSIGNAL)
+
+
+def receive(end: socket.socket) -> tuple[Message | None, list[int]]:
+    """The next message with its descriptors, close-on-exec; None at end of file."""
+    fds = array.array("i")
+    space = socket.CMSG_SPACE(MAX_DESCRIPTORS * fds.itemsize)
+    data, ancillary, _, _ = end.recvmsg(LIMIT, space, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, raw in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    if not data:
+        return None, fds.tolist()
+    return decode(data), fds.tolist()
