@@ -1,0 +1,185 @@
+"""The driver `native`: an active snapshot is a plain copy of its stack, for where overlayfs cannot
+be had. Slow to prepare and dear in space; it needs nothing of the kernel but files."""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Final
+
+from wherry import errdefs
+from wherry.linux.mounts import BindRoot
+from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
+from wherry.snapshots.copying import copy_members
+from wherry.snapshots.extractor.feed import WhiteoutForm
+from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.protocol import Usage
+from wherry.snapshots.stack import Layer, Member, members
+from wherry.snapshots.tree import Item, walk
+from wherry.snapshots.unpacking import UnpackingSnapshotter, topmost_once
+from wherry.spec.digest import Digest
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CHUNK: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """`changed` names new and changed files and all directories above a change."""
+
+    changed: frozenset[bytes]
+    removed: frozenset[bytes]
+    usage: Usage
+
+
+class NativeSnapshotter(UnpackingSnapshotter):
+    """Layers in plain files; what a layer hides stands beside its tree.
+
+    layers/<hex>/fs
+    layers/<hex>/hides.json      {"whiteouts": [paths], "opaque": [directories]}
+    active/<key>/fs              the container's root
+    """
+
+    name: ClassVar[str] = "native"
+    whiteout_form: ClassVar[WhiteoutForm] = "report"
+
+    def _finish_layer(self, ingest: Path, report: Report) -> None:
+        hides = {"whiteouts": report["whiteouts"], "opaque": report["opaque"]}
+        (ingest / "hides.json").write_text(json.dumps(hides))
+
+    def _fill(self, ingest: Path, layers: Sequence[Digest]) -> None:
+        tree = ingest / "fs"
+        tree.mkdir()
+        target = os.open(tree, _DIRECTORY)
+        try:
+            with self._opened(layers) as stack:
+                copy_members(members(stack), target)
+        finally:
+            os.close(target)
+
+    def _mount_of(self, key: str, layers: Sequence[Digest]) -> BindRoot:
+        return BindRoot(str(self._active / key / "fs"))
+
+    def diff(self, key: str) -> BinaryIO:
+        root, changes = self._changes(key)
+        return open_changes(root, layer_of_changes(root, changes.changed, changes.removed))
+
+    def key_usage(self, key: str) -> Usage:
+        root, changes = self._changes(key)
+        os.close(root)
+        return changes.usage
+
+    def _changes(self, key: str) -> tuple[int, _Changes]:
+        """The open root of the snapshot, and how it differs from its stack."""
+        layers = topmost_once(self._stack(key))
+        home = self._active / key
+        try:
+            # Written when the copy was whole: what has changed since then has a later ctime, which
+            # no container can set.
+            copied_ns = (home / "stack").stat().st_ctime_ns
+            root = os.open(home / "fs", _DIRECTORY)
+            try:
+                with self._opened(layers) as stack:
+                    base = {member.path: member for member in members(stack)}
+                    return root, _compare(root, base, copied_ns)
+            except BaseException:
+                os.close(root)
+                raise
+        except OSError as error:
+            raise errdefs.from_os_error(f"comparing the snapshot {key}", error) from error
+
+    @contextlib.contextmanager
+    def _opened(self, layers: Sequence[Digest]) -> Iterator[list[Layer]]:
+        """The layers' trees, top first."""
+        with contextlib.ExitStack() as open_trees:
+            stack = []
+            for diff_id in reversed(layers):
+                home = self._layer(diff_id)
+                tree = os.open(home / "fs", _DIRECTORY)
+                open_trees.callback(os.close, tree)
+                hides = json.loads((home / "hides.json").read_bytes())
+                stack.append(Layer(tree, _paths(hides["whiteouts"]), _paths(hides["opaque"])))
+            yield stack
+
+
+def _paths(names: list[str]) -> frozenset[bytes]:
+    return frozenset(map(os.fsencode, names))
+
+
+def _compare(root: int, base: dict[bytes, Member], copied_ns: int) -> _Changes:
+    changed: set[bytes] = set()
+    kept_directories: set[bytes] = set()
+    seen: set[bytes] = set()
+    links: dict[int, list[Item]] = {}
+    sizes: dict[bytes, int] = {}
+    for item in walk(root):
+        seen.add(item.path)
+        if item.is_directory:
+            kept_directories.add(item.path)
+        elif item.status.st_nlink > 1:
+            links.setdefault(item.status.st_ino, []).append(item)
+        member = base.get(item.path)
+        if member is None or (
+            item.status.st_ctime_ns >= copied_ns and _differs(root, item, member)
+        ):
+            changed.add(item.path)
+            sizes[item.path] = item.status.st_size if stat.S_ISREG(item.status.st_mode) else 0
+    removed = {
+        path for path in base if path not in seen and path.rpartition(b"/")[0] in kept_directories
+    }
+    usage = Usage(sum(sizes.values()), len(sizes))
+    for group in links.values():
+        # All names of a changed file, or the layer would have copies of it instead.
+        if any(item.path in changed for item in group):
+            changed.update(item.path for item in group)
+    changed.discard(b"")
+    return _Changes(frozenset(changed | _above(changed | removed)), frozenset(removed), usage)
+
+
+def _above(paths: set[bytes]) -> set[bytes]:
+    """The directories on the way to each path, so that the layer has their attributes."""
+    above: set[bytes] = set()
+    for path in paths:
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in above:
+                break
+            above.add(path)
+    return above
+
+
+def _differs(root: int, item: Item, member: Member) -> bool:
+    now, before = item.status, member.status
+    if (now.st_mode, now.st_uid, now.st_gid, now.st_rdev, now.st_mtime_ns) != (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+        before.st_rdev,
+        before.st_mtime_ns,
+    ):
+        return True
+    if read_xattrs(item.parent, item.name) != read_xattrs(member.layer.tree, member.path or b"."):
+        return True
+    if stat.S_ISLNK(now.st_mode):
+        target = os.readlink(item.name, dir_fd=item.parent)
+        return target != os.readlink(member.path, dir_fd=member.layer.tree)
+    if stat.S_ISREG(now.st_mode):
+        return now.st_size != before.st_size or not _same_content(item, member)
+    return False
+
+
+def _same_content(item: Item, member: Member) -> bool:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    one = os.open(item.name, flags, dir_fd=item.parent)
+    with open(one, "rb", buffering=0) as now:
+        other = os.open(member.path, flags, dir_fd=member.layer.tree)
+        with open(other, "rb", buffering=0) as before:
+            while True:
+                piece = now.read(_CHUNK)
+                if piece != before.read(_CHUNK):
+                    return False
+                if not piece:
+                    return True

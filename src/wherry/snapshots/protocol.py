@@ -1,0 +1,153 @@
+"""What a snapshotter is: the tutorial of this room, and the law that every driver keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from wherry.linux.mounts import RootMount
+from wherry.spec.digest import Digest
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a layer, or the changes of an active snapshot, take.
+
+    `bytes` adds up the lengths of regular files, a hardlinked one counted once; `inodes` counts
+    files of every kind, the root directory included. What is merely hidden takes nothing.
+    """
+
+    bytes: int
+    inodes: int
+
+
+class Snapshotter(Protocol):
+    """Keeps layers, and makes file systems of stacks of them.
+
+    A *layer* is known by its diffID (the digest of its uncompressed tar), whatever lies under it,
+    so the layers of one image are applied in parallel and shared by all images that name them. A
+    *stack* is a list of diffIDs, bottom first. A *key* names an *active snapshot*: a stack with a
+    writable directory on top; a container's ID is a fine key.
+
+    The life of an image and of a container of it::
+
+        base, app = Digest.parse("sha256:9c5b..."), Digest.parse("sha256:41d0...")
+        for diff_id, tar in ((base, base_tar), (app, app_tar)):
+            snapshotter.apply(diff_id, tar)         # stored now; in any order, by any thread
+
+        root = snapshotter.prepare("c0ffee", [base, app])
+        root.attach("/run/bundle/rootfs")           # in the container's own mount namespace
+        ...                                         # the container runs, and writes
+
+        tar = snapshotter.diff("c0ffee")            # what it changed, as a layer: a commit
+        snapshotter.remove("c0ffee")                # the changes are gone, the layers are not
+        snapshotter.remove_layer(app)               # refused as long as a key stands on it
+
+    What `prepare` answers is a value, not a mount: nothing appears in any mount table until
+    somebody attaches it, so a snapshot that is never run leaves no mount behind. `mounts` answers
+    it again, after a restart too.
+
+    A driver that unpacks (`overlay`, `native`) keeps files; the tar itself stays with the caller,
+    and `open_tar` asks the caller for it. A driver that mounts the tar where it lies sets
+    `keeps_tar`: then the caller need not store those bytes a second time, and `open_tar` reads
+    them back, byte for byte.
+
+    Methods block, and may be called from several threads. They raise `EngineError` only.
+
+    **How a layer is read.** Every driver makes the same tree of the same tar:
+
+    - An entry's name was judged by the tar reader: it stays in the root. The last entry of a name
+      wins; a directory on a directory keeps what is in it and takes the new attributes; anything
+      else replaces all that was there.
+    - A parent that the layer does not list is made: mode 0755, owner 0:0, time 0. As in overlayfs,
+      the attributes of the topmost layer that has a directory count.
+    - An entry whose parent is a symlink (or a file) in a *lower* layer replaces it, and never goes
+      through it (as overlayfs does). One whose parent is a symlink or a file in the *same* layer is
+      refused by name: such an archive means to write somewhere else than it says.
+    - A hardlink's target is a file that the same layer has had already; else it is refused.
+    - `.wh.X` hides X of the layers below, `.wh..wh..opq` all that they have in its directory, never
+      anything of its own layer, wherever in the archive it stands (OCI image-spec, layer.md,
+      "Whiteouts"). Other names beginning with `.wh..wh.` are AUFS's own and are skipped.
+    - Content are the extended attributes `user.*`, `security.capability` and the POSIX ACLs. Others
+      are dropped, because the host gives them a meaning: `trusted.*`, labels of security modules,
+      and `user.overlay.*`, by which an archive could hide or redirect what lies under it.
+    - Character device 0/0 is refused: it is overlayfs's own sign for "removed". So is a layer of
+      more entries than the driver's limit, by ResourceExhausted.
+    """
+
+    @property
+    def name(self) -> str:
+        """The driver's name, as in `--storage-driver` and in `info`."""
+
+    @property
+    def keeps_tar(self) -> bool:
+        """Whether `open_tar` reads the driver's own copy, and the caller need keep none."""
+
+    def status(self) -> list[tuple[str, str]]:
+        """What `info` says about the driver: its file system, and why it was chosen."""
+
+    # --- layers -----------------------------------------------------------------------------------
+
+    def apply(self, diff_id: Digest, tar: BinaryIO) -> Usage:
+        """Keep the layer whose uncompressed bytes are `tar`.
+
+        Idempotent: returning means that the layer is stored and outlasts a power cut, not that we
+        stored it; `tar` may be left unread. Concurrent calls for one layer do the work once.
+        Raises DataLoss if the bytes do not have the digest `diff_id`, InvalidArgument for an
+        archive that breaks the rules above, ResourceExhausted if it does not fit. Whatever `tar`
+        itself raises passes through. After an error nothing is left.
+        """
+
+    def contains(self, diff_id: Digest) -> bool: ...
+
+    def layers(self) -> list[Digest]:
+        """Every layer that is stored, in the order of the digests."""
+
+    def usage(self, diff_id: Digest) -> Usage:
+        """Raises NotFound."""
+
+    def open_tar(self, diff_id: Digest) -> BinaryIO:
+        """The layer's uncompressed tar, byte for byte. Raises NotFound."""
+
+    def remove_layer(self, diff_id: Digest) -> None:
+        """Forget a layer; no error if there is none. Quick: the files are deleted later.
+
+        Raises Conflict if an active snapshot stands on it.
+        """
+
+    # --- active snapshots -------------------------------------------------------------------------
+
+    def prepare(self, key: str, stack: Sequence[Digest]) -> RootMount:
+        """Make the active snapshot `key` on `stack`, bottom first; an empty stack is `scratch`.
+
+        A layer may occur more than once. Raises Conflict if the key is in use, NotFound for a layer
+        that is not stored, InvalidArgument for a key that could not be a file's name (letters,
+        digits, `_.-`, at most 128) or a stack higher than the driver can mount.
+        """
+
+    def mounts(self, key: str) -> RootMount:
+        """What `prepare` answered. Raises NotFound."""
+
+    def keys(self) -> list[str]:
+        """Every active snapshot, sorted."""
+
+    def key_usage(self, key: str) -> Usage:
+        """What the changes of `key` take. Raises NotFound."""
+
+    def diff(self, key: str) -> BinaryIO:
+        """The changes of `key` as a layer's tar, whiteouts included, made while it is read.
+
+        Applied upon the same stack it gives the same tree. Equal changes give equal bytes. Sockets
+        are left out, as tar has none. The snapshot should be still (its container paused or
+        stopped): a file that changes under the reader raises Conflict. Raises NotFound.
+        """
+
+    def remove(self, key: str) -> None:
+        """Forget the active snapshot; no error if there is none. Quick: deletion comes later."""
+
+    # --- the driver's own directory ---------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Clear what a crash left: half-done applies, half-made snapshots, files to be deleted.
+
+        Called once, before anything else, by the one process that owns the directory.
+        """
