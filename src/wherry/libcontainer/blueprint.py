@@ -32,6 +32,14 @@ class Blueprint:
         namespaces = self.spec.get("linux", {}).get("namespaces", [])
         return any(namespace["type"] == "user" for namespace in namespaces)
 
+    def join_cgroup(self) -> None:
+        """Put the calling process, just forked, under the container's limits.
+
+        On v2 it was born there already (`linux.fork`).
+        """
+        if self.cgroups.version == 1:
+            self.cgroups.join(self.cgroup_path)
+
     def cgroup_mounts(self, private_namespace: bool) -> Sequence[Mount]:
         """What a mount of type `cgroup` stands for on this host."""
         for mount in self.spec.get("mounts", []):

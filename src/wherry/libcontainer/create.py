@@ -9,6 +9,7 @@ from wherry.libcontainer import init, namespaces, sync
 from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.namespaces import Namespaces
 from wherry.libcontainer.sync import Channel
+from wherry.linux import fork
 from wherry.linux import syscalls as sc
 from wherry.spec.runtime import IDMapping
 
@@ -79,14 +80,22 @@ class _Birth:
             self._fork_in_user_namespace()
             return
         self.plan.enter_pid()
-        self.pid = os.fork()
+        self.pid = self._fork_member()
         if self.pid == 0:
-            self._be_init()
+            self.channel.close()
+            init.run(self.blueprint, self.plan, self.inner, self.root_mount)
         self.inner.close()
 
-    def _be_init(self) -> None:
-        self.channel.close()
-        init.run(self.blueprint, self.plan, self.inner, self.root_mount)
+    def _fork_member(self) -> int:
+        """Fork a process that is in the container's cgroup before it does anything."""
+        cgroups, path = self.blueprint.cgroups, self.blueprint.cgroup_path
+        born_in = cgroups.clone_fd(path)
+        if born_in is None:
+            return os.fork()
+        try:
+            return fork.fork_into(born_in)
+        finally:
+            os.close(born_in)
 
     def _fork_in_user_namespace(self) -> None:
         """A process that enters the user namespace first, and forks init there.
@@ -95,7 +104,7 @@ class _Birth:
         root is mounted out here, because in there it may not be.
         """
         self.root_mount = self.blueprint.root.open()
-        between = os.fork()
+        between = self._fork_member()
         if between == 0:
             self._be_between()
         self.inner.close()
@@ -113,7 +122,7 @@ class _Birth:
     def _be_between(self) -> None:
         try:
             self.channel.close()
-            self.blueprint.cgroups.join(self.blueprint.cgroup_path)
+            self.blueprint.join_cgroup()
             flag = sc.CLONE_NEWUSER
             if flag in self.plan.joined:
                 sc.setns(self.plan.joined[flag], flag)

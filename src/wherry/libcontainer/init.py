@@ -72,7 +72,7 @@ class _Init:
         """Out of the shim's reach: its limits, its session, its descriptors, its fate."""
         sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if not self.blueprint.in_user_namespace:
-            self.blueprint.cgroups.join(self.blueprint.cgroup_path)
+            self.blueprint.join_cgroup()
         score = self.process.get("oomScoreAdj")
         if score is not None:
             _write("/proc/self/oom_score_adj", str(score))

@@ -57,14 +57,21 @@ def limit(rlimits: list[Rlimit]) -> None:
             ) from error
 
 
+# What Python ignores, and what a shim does; the launcher has reset all others at its start.
+_CHANGED_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+
+
 def reset_signals() -> None:
-    """As a fresh program expects them: Python ignores SIGPIPE and SIGXFSZ, a shell would not."""
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue  # the C library keeps two for itself
+    """As a fresh program expects them."""
+    for number in _CHANGED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

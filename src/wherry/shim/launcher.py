@@ -38,8 +38,9 @@ def main(fd: int, cgroup: str) -> None:
     for encoding in ("utf-8", "ascii", "latin-1", "unicode_escape"):
         codecs.lookup(encoding)  # each is a module, imported at its first use
     hierarchy = cgroups.detect()
-    hierarchy.create(cgroup, None)
-    hierarchy.add(cgroup, os.getpid())
+    hierarchy.create(cgroup, shared=True)
+    hierarchy.join(cgroup)
+    _reset_signals()
     # The kernel reaps the shims; each waits for its own children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     launcher = Launcher(requests, hierarchy)
@@ -148,6 +149,13 @@ def _read_spec(bundle: str) -> Spec:
     if not spec.get("process", {}).get("args") or "cgroupsPath" not in spec.get("linux", {}):
         raise errdefs.invalid(f"{bundle}/config.json lacks process.args or linux.cgroupsPath")
     return spec
+
+
+def _reset_signals() -> None:
+    """What was ignored or blocked where the daemon was started, no container inherits."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _close_all_but(fd: int) -> None:
