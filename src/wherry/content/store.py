@@ -24,8 +24,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from wherry import errdefs
 from wherry.content.disk import make_directory, trying
@@ -57,7 +58,7 @@ class ContentStore:
         """Begin a blob. `ref` tells people what it will be; error messages begin with it."""
         return Ingest(ref, self._ingests / os.urandom(8).hex(), self._blobs)
 
-    def open(self, digest: Digest) -> BinaryIO:
+    def open(self, digest: Digest) -> BufferedReader:
         """The blob's bytes. They stay readable if it is deleted meanwhile. Raises NotFound."""
         with self._finding(digest):
             return self._path(digest).open("rb")
@@ -87,7 +88,6 @@ class ContentStore:
 
     def verify(self, digest: Digest) -> None:
         """Read the blob and compare. Raises DataLoss if its bytes have changed, or NotFound."""
-'''
         with self.open(digest) as blob, trying(f"reading the blob {digest}"):
             found = hashlib.file_digest(blob, "sha256").hexdigest()
         if found != digest.hex:
