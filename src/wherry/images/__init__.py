@@ -1,0 +1,1 @@
+"""Images: loaded from archives, named, found and removed."""
