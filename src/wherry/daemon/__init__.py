@@ -1,0 +1,42 @@
+"""wherryd: reads its configuration, opens the engine, and serves the Engine API.
+
+main -> options (flags, configuration file) -> serve
+                                                |-- ownership: lock, pid file
+                                                |-- Engine.open
+                                                |-- listeners: sockets, once all is ready
+                                                `-- until SIGTERM or SIGINT
+"""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the daemon with these flags; returns its exit status."""
+    from wherry.daemon import flags, options
+    from wherry.errdefs import EngineError
+
+    try:
+        given = flags.parse(argv)
+        if given.asks_for_help:
+            print(flags.usage(), end="")
+            return 0
+        if given.asks_for_version:
+            from wherry import __version__
+
+            print(f"Wherry version {__version__}")
+            return 0
+        settings = options.resolve(given)
+    except flags.UsageError as error:
+        print(f"{error}\nSee 'wherryd --help'.", file=sys.stderr)
+        return 125
+    except EngineError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    if given.only_validates:
+        print("configuration OK")
+        return 0
+
+    from wherry.daemon.serving import serve
+
+    return serve(settings)
