@@ -164,8 +164,8 @@ class Cgroups(Protocol):
         """SIGKILL everything in the group and below, and return when it is gone.
 
         What forks faster than one can look does not get away: the group is frozen meanwhile (v1)
-        or killed at once by the kernel (v2). A frozen group is thawed. Afterwards the
-        group must be removed, not used again: on v2 the kernel may kill all who come later.
+        or killed at once by the kernel (v2). One that is frozen dies too. Afterwards the group
+        must be removed, not used again: on v2 the kernel may kill all who come later.
         Raises UNAVAILABLE when `timeout` seconds have passed, with who is left (a
         process in uninterruptible sleep), and INVALID_ARGUMENT if the caller is in the group.
         """

@@ -29,7 +29,10 @@ class CgroupsV1:
     """Cgroups on v1: see the protocol for what each method promises."""
 
     def __init__(self, hierarchies: Iterable[Hierarchy]) -> None:
-        self._hierarchies = tuple(one for one in hierarchies if one.controllers)
+        used = [one for one in hierarchies if one.controllers]
+        # The freezer first: what is in any group of a path is then in the one that `kill` looks at,
+        # even if its way through the hierarchies was cut short.
+        self._hierarchies = tuple(sorted(used, key=lambda one: "freezer" not in one.controllers))
         self._mounts = {
             controller: one.mount for one in self._hierarchies for controller in one.controllers
         }
@@ -152,33 +155,26 @@ class CgroupsV1:
         return any(os.path.isdir(directory) for directory in self._directories(path))
 
     def pids(self, path: str) -> list[int]:
-        groups.checked(path)
         return sorted(groups.members(self._one_directory(path)))
 
     def kill(self, path: str, timeout: float = 10.0) -> None:
-        groups.checked(path)
-
         def still() -> None:
             if self._is_freezable(path):
                 self._set_frozen(path, "FROZEN", timeout=0.05)
 
         def go() -> None:
             if self._is_freezable(path):
-                self._set_frozen(path, "THAWED", timeout=0)
+                _thaw_all(self._freezer(path))
 
         groups.end_all(path, self._one_directory(path), timeout, still, go)
 
     def freeze(self, path: str, timeout: float = 10.0) -> None:
-        groups.checked(path)
-        groups.refuse_own_group(path, groups.members(self._one_directory(path)), "freeze")
-        self._freezer(path)
+        groups.refuse_own_group(path, groups.members(self._freezer(path)), "freeze")
         if not self._set_frozen(path, "FROZEN", timeout):
             self.thaw(path)
             raise groups.left_behind("cannot freeze", path, groups.members(self._freezer(path)))
 
     def thaw(self, path: str) -> None:
-        groups.checked(path)
-        self._freezer(path)
         self._set_frozen(path, "THAWED", timeout=0)
 
     def _is_freezable(self, path: str) -> bool:
@@ -190,7 +186,7 @@ class CgroupsV1:
             raise errdefs.not_implemented(
                 f"pausing cgroup {path} needs the freezer controller, which is not mounted"
             )
-        return self._mounts["freezer"] + path
+        return self._mounts["freezer"] + groups.checked(path)
 
     def _set_frozen(self, path: str, state: str, timeout: float) -> bool:
         """Write freezer.state, and wait until it reads so. False when `timeout` is over.
@@ -218,7 +214,6 @@ class CgroupsV1:
         return files.read_keyed(f"{directory}/memory.oom_control").get("oom_kill", 0)
 
     def stats(self, path: str) -> Stats:
-        groups.checked(path)
         self._must_exist(path, self._one_directory(path))
         at = {name: mount + path for name, mount in self._mounts.items()}
         try:
@@ -243,7 +238,7 @@ class CgroupsV1:
     # --- Removing ---------------------------------------------------------------------------
 
     def remove(self, path: str, timeout: float = 2.0) -> None:
-        groups.remove(groups.checked(path), self._directories(path), timeout)
+        groups.remove(path, self._directories(path), timeout)
 
     def remove_tree(self, path: str) -> None:
         if self.exists(path):
@@ -251,14 +246,12 @@ class CgroupsV1:
         self.remove(path)
 
     def _directories(self, path: str) -> list[str]:
+        groups.checked(path)
         return [hierarchy.mount + path for hierarchy in self._hierarchies]
 
     def _one_directory(self, path: str) -> str:
         """The group's directory in the hierarchy that all its processes are known by."""
-        for controller in ("freezer", "pids", "memory"):
-            if controller in self._mounts:
-                return self._mounts[controller] + path
-        return self._hierarchies[0].mount + path
+        return self._hierarchies[0].mount + groups.checked(path)
 
     # --- Inside a container -----------------------------------------------------------------
 
@@ -291,6 +284,16 @@ class CgroupsV1:
                 _mount(_CGROUP_MOUNT, "bind", _CGROUP_MOUNT, "remount", "bind", "ro", *_SAFE)
             )
         return mounts
+
+
+def _thaw_all(directory: str) -> None:
+    """Thaw a group of the freezer and those below: each may have been frozen by itself."""
+    try:
+        files.write(f"{directory}/freezer.state", "THAWED")
+    except FileNotFoundError:
+        return
+    for child in groups.children(directory):
+        _thaw_all(child)
 
 
 def _mount(destination: str, fstype: str, source: str, *options: str) -> Mount:

@@ -166,7 +166,7 @@ class CgroupsV2:
         directory = self._directory(path)
         pids = groups.members(directory)
         if not pids:
-            return  # an empty group stays of use: see the protocol about what cgroup.kill leaves
+            return  # without cgroup.kill, which would kill who is cloned into the group later
         groups.refuse_own_group(path, pids, "kill")
         try:
             files.write(f"{directory}/cgroup.kill", "1")
@@ -175,7 +175,6 @@ class CgroupsV2:
             return
         except OSError as error:
             raise groups.refused("killing", path, error) from error
-        # A frozen group dies too, but one that was frozen would stay so for later.
         if not self._wait(path, "populated", 0, timeout):
             raise groups.left_behind("processes do not end in", path, groups.members(directory))
 
