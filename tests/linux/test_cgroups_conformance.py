@@ -324,7 +324,6 @@ def test_stats_count_processor_time(cgroups: Cgroups, path: str, start: Callable
     stats = cgroups.stats(path)
     assert stats.cpu is not None
     assert stats.cpu.total_ns > 10_000_000
-    assert stats.cpu.user_ns > 0
     for name, value in (("memory", stats.memory), ("pids", stats.pids)):
         assert (value is not None) == (name in cgroups.controllers)
 
