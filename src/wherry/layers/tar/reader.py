@@ -49,7 +49,8 @@ class TarReader:
         self._source = stream if isinstance(stream, Source) else Source(stream)
         self._global: pax.Records = {}
         self._start = 0  # where in the archive the current entry's first header is
-        self._name = b""  # the current entry's, as far as it is known
+        self._block = b""  # its last header block
+        self._name = b""  # its whole name, as soon as that is known
         self._stored = 0  # bytes of its data that are still to come
         self._padding = 0  # bytes after these, up to the next block
         self._segments: list[Segment] | None = None  # of a sparse file, last first, still to come
@@ -72,9 +73,9 @@ class TarReader:
             yield entry
 
     def _refusal(self, error: Malformed) -> errdefs.EngineError:
-        if not self._name:
-            return errdefs.invalid(f"tar archive, header at byte {self._start}: {error}")
-        return errdefs.invalid(f"tar entry {quoted(self._name)} at byte {self._start}: {error}")
+        name = self._name or text(self._block[:100])
+        what = f"tar entry {quoted(name)} at" if name else "tar archive, header at"
+        return errdefs.invalid(f"{what} byte {self._start}: {error}")
 
     # --- headers -------------------------------------------------------------------------------
 
@@ -85,15 +86,15 @@ class TarReader:
         self._stored = self._padding = 0
         self._segments = None
         self._start = source.position
-        self._name = b""
+        self._name = self._block = b""
         records: pax.Records | None = None
         budget = MAX_EXTENDED
         while block := self._header_block():
+            self._block = block
             fields = header.fields_of(block)
             flag = fields[7]
             if flag not in _EXTENDED:
                 return self._entry(block, fields, records)
-            self._name = text(fields[0])
             size = number(fields[4])
             budget -= BLOCK + size
             if size < 0 or budget < 0:
