@@ -1,0 +1,103 @@
+"""What a command is made of, and what it is given when it runs."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.cli.errors import FAILED, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wherry.cli.flags import Flag, Parsed
+    from wherry.client.engine import EngineClient
+
+ANY_NUMBER = 1 << 30
+
+
+class Command:
+    """One command, declared in a module of `wherry.cli.commands` as `COMMAND`.
+
+    `usage` is the line after `Usage:`; `examples` are whole command lines with a remark each.
+    `minimum` and `maximum` bound the positional arguments. `interspersed` is false where options
+    after the first argument belong to somebody else, as in `wherry run IMAGE ls -l`;
+    `passed_on` is true where all words are somebody else's.
+    """
+
+    def __init__(
+        self,
+        usage: str,
+        summary: str,
+        run: Callable[[Context, Parsed], int],
+        *,
+        flags: Sequence[Flag] = (),
+        minimum: int = 0,
+        maximum: int = 0,
+        interspersed: bool = True,
+        passed_on: bool = False,
+        examples: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.usage = usage
+        self.summary = summary
+        self.run = run
+        self.flags = flags
+        self.minimum = minimum
+        self.maximum = maximum
+        self.interspersed = interspersed
+        self.passed_on = passed_on
+        self.examples = examples
+
+    def check_arguments(self, name: str, count: int) -> None:
+        """Raise UsageError, in Docker's words, if `name` can't have `count` arguments."""
+        if self.minimum <= count <= self.maximum:
+            return
+        if self.maximum == 0:
+            problem = "accepts no arguments"
+        elif self.minimum == self.maximum:
+            problem = f"requires {_arguments(self.minimum)}"
+        elif count < self.minimum:
+            problem = f"requires at least {_arguments(self.minimum)}"
+        else:
+            problem = f"accepts at most {_arguments(self.maximum)}"
+        raise UsageError(f"'wherry {name}' {problem}", FAILED)
+
+
+def _arguments(count: int) -> str:
+    return f"{count} argument" if count == 1 else f"{count} arguments"
+
+
+class Context:
+    """What all commands share: the daemon's address, and a client when it is needed."""
+
+    def __init__(self, host: str | None = None, debug: bool = False) -> None:
+        self.host = host
+        self.debug = debug
+        self._client: EngineClient | None = None
+
+    @property
+    def client(self) -> EngineClient:
+        """A client of the daemon, which is started first if nobody named one and none listens."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> EngineClient:
+        from wherry.client.address import find_address
+        from wherry.client.engine import EngineClient
+
+        try:
+            address = find_address(self.host, os.environ)
+        except ValueError as error:
+            raise UsageError(str(error), FAILED) from error
+        client = EngineClient(address)
+        if not address.chosen:
+            from wherry.cli.autostart import listens, start_default_daemon
+
+            if not listens(address.path):
+                start_default_daemon(address.path)
+        return client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

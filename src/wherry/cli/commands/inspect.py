@@ -1,0 +1,99 @@
+"""`wherry inspect`: everything about a container or an image, as the daemon says it."""
+
+from __future__ import annotations
+
+from wherry.cli.command import ANY_NUMBER, Command, Context
+from wherry.cli.errors import FAILED, CliError, engine_error
+from wherry.cli.flags import Flag, Parsed
+from wherry.cli.output import complain, out, out_line
+from wherry.client import calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wherry.client.engine import EngineClient
+
+TYPES = ("container", "image")
+# Docker inspects these as well.
+OTHER_TYPES = ("config", "network", "node", "plugin", "secret", "service", "task", "volume")
+FORMAT_HELP = "Format output: 'json', or a template in Go's syntax such as '{{.Id}}'"
+
+
+def _run(context: Context, parsed: Parsed) -> int:
+    kind = parsed.text("type")
+    if kind in OTHER_TYPES:
+        raise CliError(f"inspecting objects of type {kind!r} is not supported yet")
+    if kind and kind not in TYPES:
+        raise CliError(f'unknown type: "{kind}": must be one of "container", "image"')
+    render = _renderer(parsed.text("format"))
+    texts: list[str] = []
+    code = 0
+    for ref in parsed.arguments:
+        try:
+            document = _find(context.client, ref, kind, parsed.switch("size"))
+        except engine_error() as error:
+            complain(error.message)
+            code = FAILED
+            continue
+        texts.append(document)
+    _show(texts, parsed.text("format"), render)
+    return code
+
+
+def _find(client: EngineClient, ref: str, kind: str, size: bool) -> str:
+    """The document as text. Raises EngineError, NotFound if nothing has that name."""
+    from wherry.client.errors import missing
+
+    searched = [kind] if kind else list(TYPES)
+    for one in searched:
+        call = (
+            calls.inspect_container(ref, size) if one == "container" else calls.inspect_image(ref)
+        )
+        try:
+            return client.request(call).read().decode("utf-8", "surrogateescape").strip()
+        except engine_error() as error:
+            # A reference that one type can't even have may be another's.
+            if kind or error.kind.http_status not in (400, 404):
+                raise
+    raise missing(f"no such object: {ref}")
+
+
+def _renderer(form: str) -> Callable[[object], str] | None:
+    if form in ("", "json"):
+        return None
+    from wherry.cli.rendering import Documents
+
+    return Documents(form.replace("\\t", "\t").replace("\\n", "\n")).render
+
+
+def _show(texts: list[str], form: str, render: Callable[[object], str] | None) -> None:
+    if form == "json":
+        out_line(f"[{','.join(texts)}]")
+    elif render is None:
+        from wherry.cli.jsonindent import indent
+
+        out_line(indent(f"[{','.join(texts)}]"))
+    else:
+        from wherry.client.jsontext import loads
+
+        for text in texts:
+            out(render(loads(text)) + "\n")
+
+
+INSPECT = Command(
+    "wherry inspect [OPTIONS] NAME|ID [NAME|ID...]",
+    "Show everything about containers and images",
+    _run,
+    minimum=1,
+    maximum=ANY_NUMBER,
+    flags=(
+        Flag("format", "f", FORMAT_HELP, "string"),
+        Flag("size", "s", "Show the sizes of containers' files"),
+        Flag("type", "", "Only objects of this type: container or image", "string"),
+    ),
+    examples=(
+        ("wherry inspect -f '{{.State.Pid}}' web", "one value"),
+        ("wherry inspect --type image busybox", "the image, though a container has its name"),
+    ),
+)

@@ -1,0 +1,53 @@
+"""How a command ends when it can't do what was asked."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.cli.command import Command
+    from wherry.errdefs import EngineError
+
+# Exit codes of `docker run`, which scripts rely on.
+FAILED = 1
+CLI_FAILED = 125
+CANNOT_EXECUTE = 126
+NOT_FOUND = 127
+
+
+class CliError(Exception):
+    """A sentence for standard error, and the exit code. An empty sentence was said already."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class UsageError(CliError):
+    """The command line itself is wrong: the command's usage line is shown too."""
+
+    def __init__(self, message: str, code: int = CLI_FAILED) -> None:
+        super().__init__(message, code)
+        self.command: Command | None = None
+
+
+def engine_error() -> type[EngineError]:
+    """The class to catch, for `except engine_error() as error`.
+
+    Python evaluates that expression only when something was raised, so that a command that goes
+    well does not pay for the import.
+    """
+    from wherry.errdefs import EngineError
+
+    return EngineError
+
+
+def exit_code_of(message: str) -> int:
+    """The code of a `run` that the daemon refused, told by its words, as Docker's CLI does."""
+    if "executable file not found" in message or "no such file or directory" in message:
+        return NOT_FOUND
+    if "system cannot find the file" in message:
+        return NOT_FOUND
+    if "permission denied" in message or "is a directory" in message:
+        return CANNOT_EXECUTE
+    return CLI_FAILED

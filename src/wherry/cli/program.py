@@ -1,0 +1,194 @@
+"""From a command line to a command: the table of commands, global options, and how errors end."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.cli.command import Command, Context
+from wherry.cli.errors import CLI_FAILED, FAILED, CliError, UsageError, engine_error
+from wherry.cli.flags import Flag, parse
+from wherry.cli.output import complain, err_line, out_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Each command's module in `wherry.cli.commands`, the name in it, and what it does.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "run": ("run", "RUN", "Create and run a new container from an image"),
+    "ps": ("ps", "PS", "List containers"),
+    "images": ("images", "IMAGES", "List images"),
+    "logs": ("logs", "LOGS", "Fetch the logs of a container"),
+    "attach": ("attach", "ATTACH", "Attach this terminal to a running container"),
+    "create": ("run", "CREATE", "Create a new container"),
+    "start": ("start", "START", "Start one or more stopped containers"),
+    "stop": ("stop", "STOP", "Stop one or more running containers"),
+    "kill": ("stop", "KILL", "Kill one or more running containers"),
+    "rm": ("remove", "RM", "Remove one or more containers"),
+    "wait": ("wait", "WAIT", "Wait until containers stop, then print their exit codes"),
+    "inspect": ("inspect", "INSPECT", "Show everything about containers and images"),
+    "load": ("load", "LOAD", "Load images from a tar archive or standard input"),
+    "tag": ("tag", "TAG", "Give an image another name"),
+    "rmi": ("remove", "RMI", "Remove one or more images"),
+    "version": ("version", "VERSION", "Show the versions of client and daemon"),
+    "info": ("info", "INFO", "Show the state of the whole system"),
+    "daemon": ("daemon", "DAEMON", "Run the daemon, as wherryd does"),
+}
+
+# What Docker's groups call the same commands.
+GROUPS: dict[str, dict[str, str]] = {
+    "container": {
+        "attach": "attach", "create": "create", "inspect": "inspect", "kill": "kill",
+        "list": "ps", "logs": "logs", "ls": "ps", "ps": "ps", "remove": "rm", "rm": "rm",
+        "run": "run", "start": "start", "stop": "stop", "wait": "wait",
+    },
+    "image": {
+        "inspect": "inspect", "list": "images", "load": "load", "ls": "images",
+        "remove": "rmi", "rm": "rmi", "tag": "tag",
+    },
+    "system": {"info": "info"},
+}  # fmt: skip
+
+# Docker's, and not ours yet: named, so that nobody searches for a typing error.
+NOT_YET = frozenset(
+    (
+        "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
+        "diff", "events", "exec", "export", "history", "import", "login", "logout", "manifest",
+        "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "rename",
+        "restart", "save", "search", "secret", "service", "stack", "stats", "swarm", "top",
+        "trust", "unpause", "update", "volume",
+    )
+)  # fmt: skip
+
+GLOBAL_FLAGS = (
+    Flag("debug", "D", "Show where an unexpected error comes from"),
+    Flag("host", "H", "The daemon's socket, such as unix:///run/wherry/wherry.sock", "socket"),
+    Flag("version", "v", "Print the version and quit"),
+    Flag("config", metavar="string", hidden=True),
+    Flag("log-level", "l", metavar="string", hidden=True),
+    Flag("context", "c", "Docker's contexts", "string", refused=True, hidden=True),
+    Flag("tls", refused=True, hidden=True),
+    Flag("tlsverify", refused=True, hidden=True),
+    Flag("tlscacert", metavar="string", refused=True, hidden=True),
+    Flag("tlscert", metavar="string", refused=True, hidden=True),
+    Flag("tlskey", metavar="string", refused=True, hidden=True),
+)
+
+
+def run_program(argv: Sequence[str]) -> int:
+    """Run one command line; the exit code. Nothing escapes but bugs."""
+    context = Context()
+    try:
+        return _dispatch(context, argv)
+    except UsageError as error:
+        _explain(error)
+        return error.code
+    except CliError as error:
+        if error.message:
+            complain(error.message)
+        return error.code
+    except engine_error() as error:
+        complain(error.message)
+        return FAILED
+    except BrokenPipeError:
+        return _die_of_broken_pipe()
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        context.close()
+
+
+def _dispatch(context: Context, argv: Sequence[str]) -> int:
+    options = parse(GLOBAL_FLAGS, argv, interspersed=False)
+    context.host = options.text("host") or None
+    context.debug = options.switch("debug")
+    if options.switch("version"):
+        from wherry import __version__
+
+        out_line(f"Wherry version {__version__}")
+        return 0
+    words = options.arguments
+    if options.switch("help") or not words or words == ["help"]:
+        from wherry.cli.usage import program_usage
+
+        out_line(program_usage(COMMANDS, GLOBAL_FLAGS))
+        return 0
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
+    return _run_command(context, words)
+
+
+def _run_command(context: Context, words: list[str]) -> int:
+    name, target, rest = resolve(words)
+    command = find_command(target)
+    if command.passed_on and rest[:1] != ["--"]:
+        rest = ["--", *rest]
+    try:
+        parsed = parse(command.flags, rest, interspersed=command.interspersed)
+        if parsed.switch("help"):
+            from wherry.cli.usage import command_usage
+
+            out_line(command_usage(command))
+            return 0
+        command.check_arguments(name, len(parsed.arguments))
+    except UsageError as error:
+        error.command = command
+        raise
+    return command.run(context, parsed)
+
+
+def resolve(words: list[str]) -> tuple[str, str, list[str]]:
+    """The name as typed, the command it means, and the words after it.
+
+    Raises CliError for a name that is no command, with the one that was probably meant.
+    """
+    first, *rest = words
+    if first in COMMANDS:
+        return first, first, rest
+    if first not in GROUPS:
+        raise _unknown(first, [*COMMANDS, *GROUPS])
+    group = GROUPS[first]
+    if not rest or rest[0] in ("--help", "-h"):
+        raise CliError(f"'wherry {first}' needs one of: {', '.join(sorted(group))}")
+    if rest[0] not in group:
+        raise _unknown(f"{first} {rest[0]}", [f"{first} {name}" for name in group])
+    return f"{first} {rest[0]}", group[rest[0]], rest[1:]
+
+
+def _unknown(name: str, known: list[str]) -> CliError:
+    if name in NOT_YET or name.partition(" ")[2] in NOT_YET:
+        return CliError(f"'wherry {name}' is not supported yet", CLI_FAILED)
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return CliError(f"unknown command: wherry {name}{hint}\n\nSee 'wherry --help'.")
+
+
+def find_command(name: str) -> Command:
+    """The declaration behind a name of `COMMANDS`; imports its module."""
+    module_name, attribute, _ = COMMANDS[name]
+    module = __import__(f"wherry.cli.commands.{module_name}", fromlist=[attribute])
+    command = getattr(module, attribute)
+    assert isinstance(command, Command)
+    return command
+
+
+def _explain(error: UsageError) -> None:
+    complain(error.message)
+    if error.command is None:
+        err_line("\nUsage:  wherry [OPTIONS] COMMAND\n\nSee 'wherry --help'.")
+        return
+    name = " ".join(word for word in error.command.usage.split() if word.islower())
+    err_line(f"\nUsage:  {error.command.usage}\n\nSee '{name} --help'.")
+
+
+def _die_of_broken_pipe() -> int:
+    """End as a program ends whose reader went away, so that pipelines see what they expect."""
+    import signal
+
+    # What is still buffered has nobody to go to, and must not be tried again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE

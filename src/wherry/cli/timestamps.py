@@ -1,0 +1,40 @@
+"""`--since` and `--until`: a moment, or how long ago, as the API's seconds with nanoseconds."""
+
+from __future__ import annotations
+
+import time
+
+from wherry.cli.units import read_duration
+
+
+def read_moment(text: str, now: float | None = None) -> str:
+    """`10m` ago, `2026-01-02T15:04:05Z` (local without a zone), `2026-01-02` or Unix seconds.
+
+    Raises ValueError for anything else.
+    """
+    if not text:
+        return ""
+    seconds, _, fraction = text.partition(".")
+    if seconds.isdecimal() and (not fraction or fraction.isdecimal()):
+        return f"{seconds}.{fraction[:9].ljust(9, '0')}"
+    try:
+        ago = read_duration(text)
+    except ValueError:
+        return _read_date(text)
+    nanoseconds = int((time.time() if now is None else now) * 1_000_000_000) - ago
+    return f"{nanoseconds // 1_000_000_000}.{nanoseconds % 1_000_000_000:09d}"
+
+
+def _read_date(text: str) -> str:
+    from datetime import datetime
+
+    # A datetime holds microseconds; the API's times have nanoseconds.
+    head, dot, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    try:
+        moment = datetime.fromisoformat(head + rest[len(digits) :] if dot else text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time (such as 10m, 2026-01-02T15:04:05Z or 2026-01-02)"
+        ) from None
+    return f"{int(moment.timestamp())}.{digits[:9].ljust(9, '0')}"

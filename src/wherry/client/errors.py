@@ -1,0 +1,58 @@
+"""What a daemon's refusal, or its silence, is called."""
+
+from __future__ import annotations
+
+from wherry.client import jsontext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.client.address import Address
+    from wherry.errdefs import EngineError
+
+# `errdefs` is imported when something failed: it needs `enum`, which costs 3 ms.
+
+
+def daemon_error(status: int, body: bytes) -> EngineError:
+    """The EngineError for an answer with an error status; its message is the daemon's own."""
+    from wherry.errdefs import EngineError, Kind
+
+    kinds = {kind.value: kind for kind in Kind}
+    kind = kinds.get(status)
+    if kind is None:
+        kind = Kind.INVALID_ARGUMENT if 400 <= status < 500 else Kind.INTERNAL
+    return EngineError(kind, _message(body) or f"the daemon answered with status {status}")
+
+
+def _message(body: bytes) -> str:
+    try:
+        document = jsontext.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace").strip()
+    message = document.get("message") if isinstance(document, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+def unreachable(address: Address, error: OSError) -> EngineError:
+    """The EngineError for a socket that nobody answers on."""
+    from wherry.errdefs import forbidden, unavailable
+
+    if isinstance(error, PermissionError):
+        return forbidden(
+            f"permission denied while trying to connect to the Wherry daemon at {address} "
+            "(be root, or in the socket's group)"
+        )
+    return unavailable(f"Cannot connect to the Wherry daemon at {address}. Is the daemon running?")
+
+
+def missing(message: str) -> EngineError:
+    """The EngineError for a name that nothing has."""
+    from wherry.errdefs import not_found
+
+    return not_found(message)
+
+
+def broken(problem: str) -> EngineError:
+    """The EngineError for a conversation that stopped making sense."""
+    from wherry.errdefs import unavailable
+
+    return unavailable(problem)
