@@ -64,7 +64,8 @@ def _images_of(
         return oci_archive.images_of(archive, collector.content, platform)
     raise errdefs.invalid(
         "the archive is neither a docker-archive nor an OCI layout: it has no manifest.json and no "
-        "index.json (a file system, as `docker export` writes it, is not an image)"
+        "index.json (it may be cut off; and a file system, as `docker export` writes it, is not an "
+        "image)"
     )
 
 
