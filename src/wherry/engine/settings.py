@@ -1,23 +1,26 @@
 """What an engine is told when it is opened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
-    """The daemon's configuration, as far as the engine acts on it.
+    """Where an engine keeps things, and what holds where a request says nothing.
 
-    `storage_driver` None chooses the best that works here. Logs are kept in `log_max_files` files
-    of up to `log_max_size` bytes, unless a container asks for something else.
+    `data_root` outlasts a reboot, `exec_root` needn't. `storage_driver` None chooses the best that
+    works here. `log_opts` are those of `log_driver`, in Docker's words. `shm_size` is in bytes,
+    `shutdown_timeout` in seconds. Below the cgroup `cgroup_parent` are containers and shims.
     """
 
     data_root: Path
     exec_root: Path
     storage_driver: str | None = None
-    log_max_size: int = 10 * 1024 * 1024
-    log_max_files: int = 3
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
+    shm_size: int = 64 * 1024 * 1024
+    cgroup_parent: str = "/wherry"
     labels: Sequence[str] = ()
+    shutdown_timeout: int = 15
     debug: bool = False
-    live_restore: bool = True

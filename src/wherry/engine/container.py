@@ -1,0 +1,135 @@
+"""A container in memory: its document, its process, and those who wait for it."""
+
+import asyncio
+import select
+import socket
+
+from wherry import errdefs
+from wherry.engine.document import EXITED, REMOVING, RUNNING, Document
+from wherry.engine.model import UNSET, WaitError, WaitResult
+from wherry.shim.runtime import Attach, Exit, Task
+
+
+class Container:
+    """One container's state, changed only while `lock` is held.
+
+    ::
+
+        created --start--> running --exit--> exited --start--> running ...
+           |                                   |
+           +-------------remove----------------+---> removing ---> gone
+
+    `task` is there while it runs. `ended` is set when nothing more will come of the current or the
+    last run; each start makes a new one.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.lock = asyncio.Lock()
+        self.task: Task | None = None
+        self.ended = asyncio.Event()
+        self.ended.set()
+        self._waiting: list[Attach] = []
+        self._next_exit: asyncio.Future[WaitResult] | None = None
+        self._removed: asyncio.Future[WaitResult] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.document.id
+
+    @property
+    def name(self) -> str:
+        return self.document.name
+
+    @property
+    def running(self) -> bool:
+        return self.task is not None
+
+    @property
+    def removing(self) -> bool:
+        return self.document.life.status == REMOVING
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    def began(self, task: Task) -> None:
+        life = self.document.life
+        life.status, life.pid, life.started_at = RUNNING, task.pid, task.started_at
+        life.exit_code, life.error, life.oom_killed = 0, "", False
+        self.task = task
+        self.ended = asyncio.Event()
+
+    def finished(self, ended: Exit) -> None:
+        """Record the end and wake who waits for it."""
+        life = self.document.life
+        life.status, life.pid = EXITED, 0
+        life.exit_code, life.oom_killed = ended.code, ended.oom_killed
+        life.finished_at, life.error = ended.finished_at, ended.error
+        self.task = None
+        self.ended.set()
+        if self._next_exit is not None:
+            self._next_exit.set_result(self.result())
+            self._next_exit = None
+
+    def gone(self) -> None:
+        """It was removed: wake all who wait, for whatever."""
+        self.close_waiting()
+        for future in (self._next_exit, self._removed):
+            if future is not None:
+                future.set_result(self.result())
+        self._next_exit = self._removed = None
+
+    def result(self) -> WaitResult:
+        life = self.document.life
+        error = WaitError(message=life.error) if life.error else UNSET
+        return WaitResult(status_code=life.exit_code, error=error)
+
+    # --- those who wait ---------------------------------------------------------------------------
+
+    def next_exit(self) -> asyncio.Future[WaitResult]:
+        if self._next_exit is None:
+            self._next_exit = asyncio.get_running_loop().create_future()
+        return self._next_exit
+
+    def removed(self) -> asyncio.Future[WaitResult]:
+        if self._removed is None:
+            self._removed = asyncio.get_running_loop().create_future()
+        return self._removed
+
+    def attach_later(self, attach: Attach) -> None:
+        """Keep a client's streams until the next start."""
+        self._waiting = [kept for kept in self._waiting if not _left(kept)]
+        self._waiting.append(attach)
+
+    def take_waiting(self) -> list[Attach]:
+        """Those who still wait; they are the caller's now."""
+        taken, self._waiting = self._waiting, []
+        return [attach for attach in taken if not _left(attach)]
+
+    def close_waiting(self) -> None:
+        for attach in self._waiting:
+            attach.socket.close()
+        self._waiting = []
+
+    # --- rules ------------------------------------------------------------------------------------
+
+    def running_task(self) -> Task:
+        """Raises Conflict if it is not running."""
+        if self.task is None:
+            raise errdefs.conflict(f"container {self.id} is not running")
+        return self.task
+
+
+def _left(attach: Attach) -> bool:
+    """Has the client gone altogether? Its half-close is only the end of its input."""
+    poll = select.poll()
+    poll.register(attach.socket.fileno(), 0)
+    gone = any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))
+    if gone:
+        attach.socket.close()
+    return gone
+
+
+def stream_pair() -> tuple[socket.socket, socket.socket]:
+    """(the client's end, the shim's end) of a container's streams."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    return ours, theirs

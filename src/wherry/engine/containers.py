@@ -1,0 +1,264 @@
+"""The containers' verbs: what the API's `ContainersBackend` asks for."""
+
+import asyncio
+from collections.abc import Sequence
+
+from wherry import errdefs
+from wherry.engine import container_filters, creation, streams, views
+from wherry.engine.container import Container
+from wherry.engine.model import (
+    AttachedStream,
+    AttachOptions,
+    ContainerInspect,
+    ContainerSummary,
+    CreateRequest,
+    CreateResponse,
+    LogOptions,
+    LogStream,
+    WaitResult,
+)
+from wherry.engine.removal import Remover
+from wherry.engine.roster import Roster
+from wherry.engine.signals import parse_signal
+from wherry.engine.starting import Starter
+from wherry.engine.stores import Stores, log
+from wherry.images.image import ContainerUse
+from wherry.shim.runtime import Exit, Task
+from wherry.spec.digest import Digest
+
+DEFAULT_STOP_TIMEOUT = 10
+_SIGKILL = 9
+# A killed process that is still there after this long hangs in the kernel.
+_KILL_PATIENCE = 10.0
+
+
+class ExitWaiter:
+    """Somebody who waits; see `Waiter` in the model."""
+
+    def __init__(self, future: "asyncio.Future[WaitResult]") -> None:
+        self._future = future
+
+    async def result(self) -> WaitResult:
+        return await asyncio.shield(self._future)
+
+
+class Containers:
+    """Containers from their creation to their removal. All methods run on the engine's loop."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.roster = Roster()
+        self._stores = stores
+        self._starter = Starter(stores, self.roster)
+        self._remover = Remover(stores, self.roster)
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    # --- from nothing to running --------------------------------------------------------------
+
+    async def create(
+        self, name: str | None, request: CreateRequest, platform: str | None
+    ) -> CreateResponse:
+        wish = creation.begin(self.roster, name, request, platform)
+        try:
+            document, warnings = await asyncio.to_thread(creation.make, self._stores, wish)
+        except BaseException:
+            self.roster.release(wish.name, wish.id)
+            raise
+        self.roster.add(Container(document))
+        return CreateResponse(id=document.id, warnings=warnings)
+
+    async def start(self, ref: str) -> None:
+        container = self.roster.find(ref)
+        try:
+            async with container.lock:
+                await self._starter.start(container)
+                self.watch(container)
+        except errdefs.EngineError:
+            if self._goes_by_itself(container):
+                await self._remove_quietly(container)
+            raise
+
+    async def resume(self, container: Container, task: Task) -> None:
+        """Take up a container that an earlier engine started."""
+        async with container.lock:
+            await self._starter.resume(container, task)
+            self.watch(container)
+
+    async def end(self, container: Container, ended: Exit) -> None:
+        """Record an end that came while no engine was there."""
+        async with container.lock:
+            await self._starter.record_end(container, ended)
+        if self._goes_by_itself(container):
+            await self._remove_quietly(container)
+
+    def watch(self, container: Container) -> None:
+        """See a running container to its end, whatever becomes of the caller."""
+        task = asyncio.create_task(self._see_to_its_end(container, container.running_task()))
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+    async def _see_to_its_end(self, container: Container, task: Task) -> None:
+        await self._starter.watch(container, task)
+        if self._goes_by_itself(container):
+            await self._remove_quietly(container)
+
+    @staticmethod
+    def _goes_by_itself(container: Container) -> bool:
+        return (
+            container.document.host_config.auto_remove
+            and not container.running
+            and not container.removing
+        )
+
+    async def _remove_quietly(self, container: Container) -> None:
+        try:
+            async with container.lock:
+                if not container.removing and not container.running:
+                    await self._remover.remove(container)
+        except errdefs.EngineError as error:
+            log.warning("container %s: removing it at its end: %s", container.id[:12], error)
+
+    # --- while it runs --------------------------------------------------------------------------
+
+    async def stop(self, ref: str, timeout: int | None, signal: str | None) -> None:
+        container = self.roster.find(ref)
+        config = container.document.config
+        number = parse_signal(signal or config.stop_signal or "SIGTERM")
+        if timeout is None:
+            timeout = config.stop_timeout if isinstance(config.stop_timeout, int) else None
+        if timeout is None:
+            timeout = DEFAULT_STOP_TIMEOUT
+        if container.task is None:
+            raise errdefs.EngineError(
+                errdefs.Kind.NOT_MODIFIED, f"Container {container.id} is already stopped"
+            )
+        ended = container.ended
+        if await self._signal(container, number) and await _within(ended, timeout):
+            return
+        await self._kill_for_good(container, ended)
+
+    async def kill(self, ref: str, signal: str) -> None:
+        number = parse_signal(signal or "KILL")
+        container = self.roster.find(ref)
+        if container.task is None:
+            raise errdefs.conflict(
+                f"cannot kill container: {ref}: container {container.id} is not running"
+            )
+        ended = container.ended
+        if number == _SIGKILL:
+            await self._kill_for_good(container, ended)
+        else:
+            await container.task.kill(number)
+
+    async def _kill_for_good(self, container: Container, ended: asyncio.Event) -> None:
+        if await self._signal(container, _SIGKILL) and not await _within(ended, _KILL_PATIENCE):
+            raise errdefs.internal(
+                f"container {container.id} was killed, but its process did not go away within "
+                f"{_KILL_PATIENCE:.0f} seconds: it may hang in the kernel"
+            )
+
+    async def _signal(self, container: Container, number: int) -> bool:
+        """False if it has ended in the meantime."""
+        if container.task is None:
+            return False
+        try:
+            await container.task.kill(number)
+        except errdefs.EngineError as error:
+            if error.kind is not errdefs.Kind.CONFLICT:
+                raise
+            # The process has ended; the news of it is on its way.
+        return True
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        await self.roster.find(ref).running_task().resize(height, width)
+
+    async def attach(self, ref: str, options: AttachOptions) -> AttachedStream:
+        return await streams.attach(self._stores, self.roster.find(ref), options)
+
+    async def logs(self, ref: str, options: LogOptions) -> LogStream:
+        return streams.logs(self._stores, self.roster.find(ref), options)
+
+    # --- its end ----------------------------------------------------------------------------------
+
+    async def wait(self, ref: str, condition: str) -> ExitWaiter:
+        container = self.roster.find(ref)
+        match condition or "not-running":
+            case "not-running" if not container.running:
+                future = asyncio.get_running_loop().create_future()
+                future.set_result(container.result())
+            case "not-running" | "next-exit":
+                future = container.next_exit()
+            case "removed":
+                future = container.removed()
+            case _:
+                raise errdefs.invalid(f'invalid condition: "{condition}"')
+        return ExitWaiter(future)
+
+    async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
+        # `volumes` asks for anonymous volumes to go too: there are none yet.
+        container = self.roster.find(ref)
+        if link:
+            raise errdefs.not_implemented("remove with link: links are not supported")
+        if container.running and not force:
+            raise errdefs.conflict(
+                f'cannot remove container "/{container.name}": container is running: stop the '
+                "container before removing or force remove"
+            )
+        while container.running:
+            ended = container.ended
+            await self._kill_for_good(container, ended)
+        async with container.lock:
+            if container.removing:
+                return
+            if container.running:
+                raise errdefs.conflict(
+                    f'cannot remove container "/{container.name}": it was started again meanwhile'
+                )
+            await self._remover.remove(container)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    async def inspect(self, ref: str, size: bool) -> ContainerInspect:
+        container = self.roster.find(ref)
+        if not size:
+            return views.inspect(self._stores, container)
+        return await asyncio.to_thread(views.inspect_with_size, self._stores, container)
+
+    async def list(
+        self,
+        all: bool,  # noqa: A002 - the API's own word
+        limit: int,
+        size: bool,
+        filters: dict[str, list[str]],
+    ) -> Sequence[ContainerSummary]:
+        chosen = await container_filters.choose(self._stores, self.roster, all, limit, filters)
+        if size:
+            return await asyncio.to_thread(views.summaries_with_size, self._stores, chosen)
+        return [views.summary(container) for container in chosen]
+
+    def uses(self) -> Sequence[ContainerUse]:
+        """Which images have containers: for their protection."""
+        return [
+            ContainerUse(container.id, Digest(container.document.image), container.running)
+            for container in self.roster
+        ]
+
+    async def close(self) -> None:
+        """Let go of what runs; it goes on."""
+        watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        for container in self.roster:
+            container.close_waiting()
+            if container.task is not None:
+                container.task.close()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Has it happened in that time? A negative time is for ever."""
+    try:
+        async with asyncio.timeout(seconds if seconds >= 0 else None):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

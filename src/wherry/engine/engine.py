@@ -1,0 +1,94 @@
+"""The engine: everything together, without a server.
+
+    engine = await Engine.open(Settings(data_root, exec_root))
+    created = await engine.containers.create("web", request, None)
+    await engine.containers.start(created.id)
+    ...
+    await engine.close()                    # what runs goes on
+
+One engine owns a data root; the daemon's lock sees to that. It installs no signal handler, and
+configures no logging.
+"""
+
+import asyncio
+import contextlib
+
+from wherry import errdefs
+from wherry.content.store import ContentStore
+from wherry.engine import recovery
+from wherry.engine.containers import Containers
+from wherry.engine.host import Host
+from wherry.engine.images import Images
+from wherry.engine.settings import Settings
+from wherry.engine.stores import Stores
+from wherry.engine.system import System
+from wherry.images.store import ImageStore
+from wherry.images.unpacking import opener
+from wherry.linux import cgroups
+from wherry.metadata import Database
+from wherry.shim.runtime import Runtime
+from wherry.snapshots import drivers
+
+
+class Engine:
+    """The three backends of the Engine API over one data root."""
+
+    def __init__(self, stores: Stores, engine_id: str) -> None:
+        self._stores = stores
+        self.containers = Containers(stores)
+        self.images = Images(stores, self.containers.uses)
+        self.system = System(stores, self.containers, engine_id)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Engine":
+        """Open the data root, which is made if it isn't there, and recover what it holds.
+
+        Containers that run are found again. Raises EngineError if the root can't be used.
+        """
+        runtime = Runtime(settings.exec_root, settings.cgroup_parent)
+        async with contextlib.AsyncExitStack() as undo:
+            # The launcher loads its modules while the stores are opened.
+            await runtime.open()
+            undo.push_async_callback(runtime.close)
+            stores = await asyncio.to_thread(_open_stores, settings, runtime)
+            undo.callback(stores.database.close)
+            engine_id = await stores.database.read_async(lambda tx: tx.data_root_id)
+            engine = cls(stores, engine_id)
+            undo.push_async_callback(engine.containers.close)
+            await recovery.recover(stores, engine.containers)
+            await asyncio.to_thread(stores.images.recover)
+            undo.pop_all()
+        return engine
+
+    async def close(self) -> None:
+        """Finish what is under way and let go. Containers go on running."""
+        await self.containers.close()
+        await self._stores.settle()
+        await self._stores.runtime.close()
+        await asyncio.to_thread(self._stores.database.close)
+
+
+def _open_stores(settings: Settings, runtime: Runtime) -> Stores:
+    root = settings.data_root
+    try:
+        root.mkdir(0o711, parents=True, exist_ok=True)
+        (root / "containers").mkdir(0o710, exist_ok=True)
+    except OSError as error:
+        raise errdefs.from_os_error(f"opening the data root {root}", error) from error
+    database = Database.open(root / "wherry.db")
+    try:
+        content = ContentStore(root / "content")
+        snapshots = drivers.choose(root, settings.storage_driver, opener(content, database))
+        images = ImageStore(content, snapshots, database)
+        return Stores(
+            settings=settings,
+            host=Host.look(),
+            database=database,
+            snapshots=snapshots,
+            images=images,
+            runtime=runtime,
+            cgroups=cgroups.detect(),
+        )
+    except BaseException:
+        database.close()
+        raise

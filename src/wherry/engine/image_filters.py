@@ -1,0 +1,87 @@
+"""Which images a list shows."""
+
+import datetime
+import time
+
+from wherry import errdefs
+from wherry.images.image import Image
+from wherry.reference import Pattern, parse
+
+_KNOWN = frozenset({"dangling", "label", "reference", "before", "since", "until"})
+
+
+def choose(images: list[Image], filters: dict[str, list[str]]) -> list[Image]:
+    """Those that every filter lets through, in the same order.
+
+    Raises InvalidArgument for an unknown filter or value, NotFound for an image in `before` or
+    `since` that isn't there.
+    """
+    for name in filters:
+        if name not in _KNOWN:
+            raise errdefs.invalid(f"invalid filter '{name}'")
+    chosen = images
+    for value in filters.get("dangling", []):
+        wanted = _boolean("dangling", value)
+        chosen = [image for image in chosen if (not image.names) == wanted]
+    for value in filters.get("label", []):
+        chosen = [image for image in chosen if _has_label(image, value)]
+    for value in filters.get("before", []):
+        limit = _find(images, value).created_seconds
+        chosen = [image for image in chosen if image.created_seconds < limit]
+    for value in filters.get("since", []):
+        limit = _find(images, value).created_seconds
+        chosen = [image for image in chosen if image.created_seconds > limit]
+    for value in filters.get("until", []):
+        end = _moment(value)
+        chosen = [image for image in chosen if image.created_seconds < end]
+    if patterns := [Pattern(value) for value in filters.get("reference", [])]:
+        chosen = [
+            image
+            for image in chosen
+            if any(pattern.matches(name) for pattern in patterns for name in image.names)
+        ]
+    return chosen
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() in ("1", "true"):
+        return True
+    if value.lower() in ("0", "false"):
+        return False
+    raise errdefs.invalid(f"invalid filter '{name}={value}'")
+
+
+def _has_label(image: Image, value: str) -> bool:
+    key, equals, wanted = value.partition("=")
+    labels = image.config.config.labels
+    return key in labels and (not equals or labels[key] == wanted)
+
+
+def _find(images: list[Image], ref: str) -> Image:
+    digits = ref.removeprefix("sha256:")
+    for image in images:
+        if image.id.hex.startswith(digits):
+            return image
+    wanted = parse(ref).tagged()
+    for image in images:
+        if wanted in image.names:
+            return image
+    raise errdefs.not_found(f"No such image: {ref}")
+
+
+def _moment(value: str) -> float:
+    """Seconds since 1970 of a time, a number of seconds, or an age such as `24h`."""
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.astimezone()).timestamp()
+    except ValueError:
+        pass
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = value[:-1], value[-1:]
+    if unit in units and number.isascii() and number.isdigit():
+        return time.time() - int(number) * units[unit]
+    raise errdefs.invalid(f"invalid filter 'until={value}'")

@@ -1,0 +1,110 @@
+"""The images' verbs: what the API's `ImagesBackend` asks for."""
+
+import asyncio
+import functools
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from wherry.engine import image_filters, image_views
+from wherry.engine.feed import Feed
+from wherry.engine.model import (
+    ImageDeleteItem,
+    ImageInspect,
+    ImageSummary,
+    JSONMessage,
+    ProgressDetail,
+)
+from wherry.engine.stores import Stores
+from wherry.images.image import ContainerUse, Image, LoadedImage, Untagged
+
+
+class Images:
+    """Images by name or ID. The store blocks, so everything goes to a worker thread."""
+
+    def __init__(self, stores: Stores, uses: Callable[[], Sequence[ContainerUse]]) -> None:
+        self._stores = stores
+        self._uses = uses
+
+    async def list(
+        self,
+        all: bool,  # noqa: A002 - the API's own word; there are no intermediate images to hide
+        filters: dict[str, list[str]],
+        digests: bool,
+        shared_size: bool,
+    ) -> Sequence[ImageSummary]:
+        images = await asyncio.to_thread(self._stores.images.list)
+        chosen = image_filters.choose(images, filters)
+        rows = [image_views.summary(image) for image in chosen]
+        if shared_size:
+            await asyncio.to_thread(_add_shared_sizes, self._stores, rows, chosen, images)
+        return rows
+
+    async def inspect(self, ref: str) -> ImageInspect:
+        image = await asyncio.to_thread(self._stores.images.resolve, ref)
+        return image_views.inspect(image, self._stores.snapshots.name)
+
+    async def tag(self, ref: str, repo: str, tag: str) -> None:
+        name = f"{repo}:{tag}" if tag else repo
+        await asyncio.to_thread(self._stores.images.tag, ref, name)
+
+    async def delete(self, ref: str, force: bool, noprune: bool) -> Sequence[ImageDeleteItem]:
+        # `noprune` keeps untagged parents: an image here has no parent images.
+        removed = await asyncio.to_thread(
+            functools.partial(self._stores.images.delete, ref, force=force, uses=self._uses())
+        )
+        return [
+            ImageDeleteItem(untagged=item.name)
+            if isinstance(item, Untagged)
+            else ImageDeleteItem(deleted=str(item.digest))
+            for item in removed
+        ]
+
+    async def load(self, stream: AsyncIterator[bytes], quiet: bool) -> AsyncIterator[JSONMessage]:
+        """See `ImagesBackend.load`. The archive is stored while it arrives."""
+        loop = asyncio.get_running_loop()
+        said: asyncio.Queue[JSONMessage | None] = asyncio.Queue()
+
+        def progress(name: str, done: int, total: int) -> None:
+            detail = ProgressDetail(current=done, total=total)
+            message = JSONMessage(status="Loading layer", progress_detail=detail, id=name)
+            loop.call_soon_threadsafe(said.put_nowait, message)
+
+        feed = Feed()
+        filling = asyncio.create_task(feed.fill(stream))
+        work = asyncio.create_task(
+            asyncio.to_thread(_load, self._stores, feed, _silent if quiet else progress)
+        )
+        work.add_done_callback(lambda _: said.put_nowait(None))
+        try:
+            while (message := await said.get()) is not None:
+                yield message
+            for loaded in await work:
+                for line in loaded.messages():
+                    yield JSONMessage(stream=f"{line}\n")
+        finally:
+            feed.abandon()
+            filling.cancel()
+            # Whoever leaves early waits until nothing half loaded is left.
+            await asyncio.gather(work, filling, return_exceptions=True)
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    """No progress is wanted."""
+
+
+def _load(
+    stores: Stores, feed: Feed, progress: Callable[[str, int, int], None]
+) -> list[LoadedImage]:
+    with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
+        return stores.images.load(archive, progress)
+
+
+def _add_shared_sizes(
+    stores: Stores, rows: list[ImageSummary], chosen: list[Image], images: list[Image]
+) -> None:
+    """What an image's layers take that another image has too."""
+    users = Counter(layer for image in images for layer in set(image.diff_ids))
+    for row, image in zip(rows, chosen, strict=True):
+        shared = {layer for layer in image.diff_ids if users[layer] > 1}
+        row.shared_size = sum(stores.snapshots.usage(layer).bytes for layer in shared)

@@ -1,0 +1,158 @@
+"""A container's network for now: none, the host's, or another container's. And its /etc files."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wherry import errdefs
+from wherry.engine.model import ContainerConfig, EndpointSettings, HostConfig
+from wherry.engine.runtime_spec import namespaces
+
+NO_BRIDGE = (
+    "Bridge networks are not supported yet: the container has no network but its own loopback "
+    "(--network none). --network host gives it the host's."
+)
+
+_HOSTS = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+ff00::0\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+@dataclass(frozen=True)
+class Etc:
+    """The contents of the files that are bound over the image's own."""
+
+    hostname: str
+    hosts: str
+    resolv_conf: str
+
+    def write(self, folder: Path) -> list[tuple[str, str]]:
+        """Put them into `folder`; answers (path in the container, path here) of each."""
+        files = []
+        for inside, text in (
+            ("/etc/resolv.conf", self.resolv_conf),
+            ("/etc/hostname", self.hostname),
+            ("/etc/hosts", self.hosts),
+        ):
+            here = folder / Path(inside).name
+            here.write_text(text, encoding="utf-8")
+            files.append((inside, str(here)))
+        return files
+
+
+def files_in(folder: str) -> list[tuple[str, str]]:
+    """What `Etc.write` put there."""
+    return [(f"/etc/{name}", f"{folder}/{name}") for name in ("resolv.conf", "hostname", "hosts")]
+
+
+def settle_mode(
+    config: ContainerConfig, host_config: HostConfig, endpoints: dict[str, EndpointSettings | None]
+) -> tuple[str, list[str]]:
+    """The network mode to use, and the warning that goes with it.
+
+    Raises NotFound for a network that isn't there, InvalidArgument for what contradicts the mode.
+    """
+    asked = host_config.network_mode
+    mode = namespaces.parse(asked)
+    if config.network_disabled:
+        return "none", []
+    for network in endpoints:
+        if network not in (asked, "default", "bridge", "none", "host"):
+            raise errdefs.not_found(f"network {network} not found")
+    if asked in ("", "default", "bridge"):
+        return "none", [NO_BRIDGE]
+    if mode.kind == "container" and mode.container:
+        _check_shared(config, host_config)
+        return asked, []
+    if asked not in ("none", "host"):
+        raise errdefs.not_found(f"network {asked} not found")
+    return asked, []
+
+
+def _check_shared(config: ContainerConfig, host_config: HostConfig) -> None:
+    """Who shares another's network shares its name and its /etc files too."""
+    for given, what in (
+        (config.hostname, "hostname"),
+        (config.mac_address, "mac-address"),
+        (host_config.dns, "dns"),
+        (host_config.extra_hosts, "custom host-to-IP mapping"),
+        (config.exposed_ports, "port exposing"),
+    ):
+        if given:
+            raise errdefs.invalid(f"conflicting options: {what} and the network mode")
+
+
+def hostname(config: ContainerConfig, host_config: HostConfig, own: str, default: str) -> str:
+    """What the container is called: as asked, as the host (`own`) if it shares its name."""
+    shared = namespaces.parse(host_config.uts_mode).kind == "host"
+    if shared and config.hostname:
+        raise errdefs.invalid("conflicting options: hostname and the UTS mode")
+    if len(config.hostname.encode()) > 64 or "\n" in config.hostname:
+        raise errdefs.invalid(f"invalid hostname: {config.hostname!r} is longer than 64 bytes")
+    if config.hostname:
+        return config.hostname
+    return own if shared or host_config.network_mode == "host" else default
+
+
+def etc(config: ContainerConfig, host_config: HostConfig, name: str) -> Etc:
+    """The three files for a network of the container's own, or for the host's."""
+    on_host = host_config.network_mode == "host"
+    hosts = _read("/etc/hosts") if on_host else _HOSTS
+    hosts += "".join(_extra_host(text) for text in host_config.extra_hosts or [])
+    full = f"{name}.{config.domainname}" if config.domainname else name
+    return Etc(f"{full}\n", hosts, _resolv_conf(host_config))
+
+
+def _extra_host(text: str) -> str:
+    name, colon, address = text.partition(":")
+    if not colon or not name:
+        raise errdefs.invalid(f'bad format for add-host: "{text}"')
+    if address == "host-gateway":
+        raise errdefs.not_implemented(
+            f"HostConfig.ExtraHosts {text}: host-gateway needs a bridge network, which is not "
+            "supported yet"
+        )
+    try:
+        ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise errdefs.invalid(f'invalid IP address in add-host: "{address}"') from None
+    return f"{address}\t{name}\n"
+
+
+def _resolv_conf(host_config: HostConfig) -> str:
+    """The host's, with what was asked for in its place."""
+    lines = _read("/etc/resolv.conf").splitlines()
+    for keyword, values in (
+        ("nameserver", host_config.dns),
+        ("search", host_config.dns_search),
+        ("options", host_config.dns_options),
+    ):
+        if not values:
+            continue
+        lines = [line for line in lines if line.split(None, 1)[:1] != [keyword]]
+        if keyword == "nameserver":
+            for value in values:
+                _check_nameserver(value)
+            lines += [f"nameserver {value}" for value in values]
+        elif values != ["."]:
+            lines.append(f"{keyword} {' '.join(values)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _check_nameserver(address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise errdefs.invalid(f"invalid nameserver address: {address!r}") from None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,136 @@
+"""After a start: facts on the disk are compared with folders, and with what still runs.
+
+    record   snapshot   shim      means                                  becomes
+    ------   --------   ----      -----                                  -------
+    yes      yes        alive     it runs                                adopted
+    yes      yes        ended     it ended while nobody listened         exited, with its own code
+    yes      yes        none      it was stopped, or the power went      exited
+    yes      no         any       a removal got so far, or disk damage   removed
+    marked   any        any       a removal was under way                removed
+    no       yes        none      a creation got so far                  removed
+    no       yes, used  none      its record was lost                    upper directory set aside
+
+Only what has Wherry's stamp is touched: folders below the data root and the exec root, which the
+daemon has locked and marked as its own.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+
+from wherry import errdefs
+from wherry.engine import removal
+from wherry.engine.container import Container
+from wherry.engine.containers import Containers
+from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
+from wherry.engine.stores import Stores, log
+from wherry.linux.mounts import OverlayRoot
+from wherry.shim.runtime import Exit, Task
+
+# What Docker answers for a container whose end nobody saw.
+_UNKNOWN_EXIT = 255
+
+
+async def recover(stores: Stores, containers: Containers) -> None:
+    """Bring the containers in memory to the truth, and remove what a crash left half done."""
+    documents = await asyncio.to_thread(_clean, stores)
+    for document in documents:
+        containers.roster.add(Container(document))
+    await _end_strangers(stores, {document.id for document in documents})
+    await asyncio.gather(*(_adopt(stores, containers, one) for one in containers.roster))
+
+
+def _clean(stores: Stores) -> list[Document]:
+    """Finish removals, undo creations; answers the containers that there are."""
+    stores.snapshots.recover()
+    records = stores.database.read(lambda tx: tx.containers())
+    documents = [read_document(record) for record in records]
+    keys = set(stores.snapshots.keys())
+    kept = []
+    for document in documents:
+        if document.life.status == REMOVING:
+            _finish_removal(stores, document)
+        elif document.id not in keys:
+            log.warning("container %s has no snapshot any more: removed", document.id[:12])
+            _finish_removal(stores, document)
+        else:
+            kept.append(document)
+    known = {document.id for document in documents}
+    for key in sorted(keys - known):
+        _drop_unclaimed(stores, key)
+    for folder in _folders(stores):
+        if folder not in known:
+            shutil.rmtree(stores.folder(folder), ignore_errors=True)
+    return kept
+
+
+def _finish_removal(stores: Stores, document: Document) -> None:
+    if stores.runtime.run_dir(document.id).exists():
+        return  # `_end_strangers` ends it first
+    removal.finish(stores, document.id)
+
+
+def _folders(stores: Stores) -> list[str]:
+    try:
+        return sorted(os.listdir(stores.settings.data_root / "containers"))
+    except FileNotFoundError:
+        return []
+
+
+def _drop_unclaimed(stores: Stores, key: str) -> None:
+    """A snapshot without a record: rubbish if it was never started, else somebody's data."""
+    was_started = (stores.folder(key) / "config.json").exists()
+    if was_started and not _is_empty(stores, key):
+        _set_aside(stores, key)
+    stores.snapshots.remove(key)
+
+
+def _is_empty(stores: Stores, key: str) -> bool:
+    root = stores.snapshots.mounts(key)
+    return isinstance(root, OverlayRoot) and not os.listdir(root.upper)
+
+
+def _set_aside(stores: Stores, key: str) -> None:
+    """Keep what a container wrote, under a name that nothing else uses."""
+    root = stores.snapshots.mounts(key)
+    source = root.upper if isinstance(root, OverlayRoot) else root.source
+    place = stores.settings.data_root / "set-aside" / f"{key}-{time.time_ns()}"
+    try:
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        os.rename(source, place)
+        os.mkdir(source, 0o755)
+    except OSError as error:
+        raise errdefs.from_os_error(f"setting aside the files of {key[:12]}", error) from error
+    log.warning("files of an unknown container are kept in %s", place)
+
+
+async def _end_strangers(stores: Stores, known: set[str]) -> None:
+    """What runs without a record, or is being removed, is killed, and its removal finished."""
+    try:
+        running = sorted(os.listdir(stores.settings.exec_root / "containers"))
+    except FileNotFoundError:
+        return
+    for container_id in running:
+        if container_id in known:
+            continue
+        found = await stores.runtime.adopt(container_id)
+        if isinstance(found, Task):
+            await found.kill(9)
+            await found.wait()
+            found.close()
+        await asyncio.to_thread(removal.finish, stores, container_id)
+
+
+async def _adopt(stores: Stores, containers: Containers, container: Container) -> None:
+    """Find out what became of a container, and see it to its end if it still runs."""
+    found = await stores.runtime.adopt(container.id)
+    life = container.document.life
+    if isinstance(found, Task):
+        await containers.resume(container, found)
+        return
+    if found is None and life.status != RUNNING:
+        return
+    if found is None:
+        found = Exit(_UNKNOWN_EXIT, False, timestamp(time.time_ns()), "")
+    await containers.end(container, found)

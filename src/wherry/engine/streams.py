@@ -1,0 +1,76 @@
+"""Logs and attached clients."""
+
+import socket
+from collections.abc import AsyncIterator
+
+from wherry import errdefs
+from wherry.engine.container import Container, stream_pair
+from wherry.engine.logging_options import read_log_config
+from wherry.engine.model import AttachedStream, AttachOptions, LogOptions, LogStream
+from wherry.engine.stores import Stores
+from wherry.logs.read import Wanted, read
+from wherry.shim.runtime import Attach
+
+
+def logs(stores: Stores, container: Container, options: LogOptions) -> LogStream:
+    """The log, and with `follow` what comes until the container ends.
+
+    Raises InvalidArgument if neither stream was asked for, NotImplemented if nothing is logged.
+    """
+    if not (options.stdout or options.stderr):
+        raise errdefs.invalid("Bad parameters: you must choose at least one stream")
+    _check_readable(container)
+    config = container.document.config
+    wanted = Wanted(
+        stdout=options.stdout,
+        stderr=options.stderr,
+        timestamps=options.timestamps,
+        tail=options.tail,
+        since=options.since or None,
+        until=options.until or None,
+        framed=not config.tty,
+    )
+    ended = container.ended if options.follow and container.running else None
+    return LogStream(config.tty, read(stores.log_path(container.id), wanted, ended=ended))
+
+
+def _check_readable(container: Container) -> None:
+    if read_log_config(container.document.host_config.log_config).driver == "none":
+        raise errdefs.not_implemented("configured logging driver does not support reading")
+
+
+async def attach(stores: Stores, container: Container, options: AttachOptions) -> AttachedStream:
+    """Join the streams of a running container, or of the next start of one that does not run."""
+    tty = container.document.config.tty
+    ours: socket.socket | None = None
+    if options.stream:
+        ours = await _join(container, options)
+    history: AsyncIterator[bytes] | None = None
+    if options.logs:
+        if not options.stream:
+            _check_readable(container)
+        wanted = Wanted(stdout=options.stdout, stderr=options.stderr, framed=not tty)
+        history = read(stores.log_path(container.id), wanted)
+    return AttachedStream(ours, tty, history)
+
+
+async def _join(container: Container, options: AttachOptions) -> socket.socket:
+    ours, theirs = stream_pair()
+    wanted = Attach(
+        theirs,
+        stdin=options.stdin and container.document.config.open_stdin,
+        stdout=options.stdout,
+        stderr=options.stderr,
+    )
+    try:
+        if container.removing:
+            raise errdefs.conflict(f"container {container.id} is being removed")
+        if container.task is None:
+            container.attach_later(wanted)
+        else:
+            await container.task.attach(wanted)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    return ours
