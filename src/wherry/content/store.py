@@ -101,7 +101,10 @@ class ContentStore:
         fault("content.recover.before-remove")
         with trying("removing what is left of ingests"):
             for leftover in self._ingests.iterdir():
-                shutil.rmtree(leftover)
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
         fault("content.recover.after-remove")
 
     def _path(self, digest: Digest) -> Path:
