@@ -276,6 +276,18 @@ class Served:
         self.api = api
         self.server = server
 
+    @staticmethod
+    async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+        return await read_head(reader)
+
+    @staticmethod
+    async def read_answer(reader: asyncio.StreamReader, method: str = "GET") -> Answer:
+        return await read_answer(reader, method)
+
+    @staticmethod
+    def frame(stream: int, data: bytes) -> bytes:
+        return frame(stream, data)
+
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(self.path, limit=1 << 20)
 

@@ -44,7 +44,7 @@ def decode(raw: bytes, wanted: type[T]) -> T:
     """One JSON value as an object. EngineError (invalid) says what is wrong and where."""
     try:
         plain: object = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errdefs.invalid(f"invalid JSON: {error}") from error
     rewrite = _rewrite_for(wanted)
     try:

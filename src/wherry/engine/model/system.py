@@ -101,6 +101,7 @@ class SystemInfo(Object):
     plugins: PluginsInfo = field(default_factory=PluginsInfo)
     memory_limit: bool = False
     swap_limit: bool = False
+    kernel_memory_tcp: bool | UnsetType = field(default=UNSET, name="KernelMemoryTCP")
     cpu_cfs_period: bool = False
     cpu_cfs_quota: bool = False
     cpu_shares: bool = field(default=False, name="CPUShares")
