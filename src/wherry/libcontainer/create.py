@@ -118,6 +118,8 @@ class _Birth:
         finally:
             os.waitpid(between, 0)
             os.close(self.root_mount)
+        # Its parent is gone, and we, a subreaper, are its parent now.
+        self.channel.send({"type": "adopted"})
 
     def _be_between(self) -> None:
         try:

@@ -70,9 +70,11 @@ class _Init:
 
     def _set_apart(self) -> None:
         """Out of the shim's reach: its limits, its session, its descriptors, its fate."""
-        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if not self.blueprint.in_user_namespace:
+        if self.blueprint.in_user_namespace:
+            self.channel.expect("adopted")
+        else:
             self.blueprint.join_cgroup()
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         score = self.process.get("oomScoreAdj")
         if score is not None:
             _write("/proc/self/oom_score_adj", str(score))

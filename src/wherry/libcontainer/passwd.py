@@ -50,9 +50,10 @@ def resolve(root: Root, wanted: str, extra_groups: tuple[str, ...] = ()) -> Iden
     user_part, _, group_part = wanted.partition(":")
     user = _find_user(user_part or "0", users)
     gid = _find_group(group_part, groups) if group_part else user.gid
-    more: list[int] = []
+    # The group itself too, else dropping it by setgid() would widen access (CVE-2022-36109).
+    more = [gid]
     if not group_part and user.name:
-        more = [group.gid for group in groups if user.name in group.members]
+        more += [group.gid for group in groups if user.name in group.members]
     more += [_find_group(name, groups) for name in extra_groups]
     return Identity(user.uid, gid, tuple(dict.fromkeys(more)), user.home or "/")
 

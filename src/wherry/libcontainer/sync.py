@@ -13,6 +13,9 @@
       | <--- end of file -------------|  the program runs: close-on-exec closed the socket
       |  or: failed {message, code}   |
 
+With a user namespace a process between the two enters it first: it says `map`, hears `map` when
+its maps are written, forks init, says `child {pid}` and ends; init hears `adopted`.
+
 A message is JSON; a failure carries a kind of error, one sentence, and the exit code that Docker
 gives to such a container (126, 127 or 128).
 """
@@ -29,7 +32,7 @@ _LIMIT = 32768
 
 
 class Message(TypedDict, total=False):
-    """One message; `type` is one of console, ready, go, child, map, failed."""
+    """One message; `type` is one of console, ready, go, map, child, adopted, failed."""
 
     type: str
     pid: int

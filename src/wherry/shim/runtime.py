@@ -27,10 +27,6 @@ _TOO_SOON = 1.0
 _PATIENCE = 5
 
 
-class _LauncherLost(Exception):  # noqa: N818 - never leaves this file
-    """The launcher went away before it had forked the shim."""
-
-
 @dataclass
 class Start:
     """A container to start. `bundle` holds config.json; its root.path is not used, `rootfs` is.
@@ -68,6 +64,7 @@ class Runtime:
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
         self._spawned = 0.0
+        self._spawned_one = asyncio.Event()
         self._failures = 0
 
     async def open(self) -> None:
@@ -82,6 +79,7 @@ class Runtime:
             self._process = interpreter.spawn_launcher(theirs, self.shim_cgroup)
         self._launcher = ours
         self._spawned = time.monotonic()
+        self._spawned_one.set()
         asyncio.get_running_loop().add_reader(ours.fileno(), self._launcher_died)
 
     def _launcher_died(self) -> None:
@@ -127,10 +125,13 @@ class Runtime:
         Raises StartError with Docker's exit code if the program can't be run, EngineError if
         something else stood in the way; then nothing is left of it.
         """
+        asked = self._launcher
         try:
             return await self._try_start(start)
-        except _LauncherLost:
-            # It died with the request; its successor is asked once.
+        except ConnectionError as error:
+            # Did the launcher die with the request? Then its successor is asked, once.
+            if not await self._succeeded(asked):
+                raise errdefs.unavailable("the shim died before the start") from error
             return await self._try_start(start)
         finally:
             for attach in start.attaches:
@@ -139,20 +140,28 @@ class Runtime:
     async def _try_start(self, start: Start) -> Task:
         run_dir = self.run_dir(start.id)
         shutil.rmtree(run_dir, ignore_errors=True)
-        run_dir.mkdir(0o700)
+        # Passable, so that a container's root in a user namespace reaches what it is mounted upon.
+        run_dir.mkdir(0o711)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         task = Task(start.id, ours, self._mourn)
         try:
             with theirs:
                 await self._request(start, run_dir, theirs)
             await task.started()
-        except BaseException as error:
+        except BaseException:
             task.close()
             shutil.rmtree(run_dir, ignore_errors=True)
-            if isinstance(error, ConnectionError):
-                raise _LauncherLost from error
             raise
         return task
+
+    async def _succeeded(self, launcher: socket.socket | None) -> bool:
+        """Whether another launcher has taken this one's place; its death may be still unheard."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TOO_SOON):
+                while self._launcher is launcher:
+                    self._spawned_one.clear()
+                    await self._spawned_one.wait()
+        return self._launcher is not launcher and self._launcher is not None
 
     async def _request(self, start: Start, run_dir: Path, control: socket.socket) -> None:
         log: wire.LogDocument | None = None

@@ -100,7 +100,7 @@ class Shim:
 
     def _start(self) -> None:
         staging = f"{self.run_dir}/rootfs"
-        os.makedirs(staging, 0o700, exist_ok=True)
+        os.makedirs(staging, 0o711, exist_ok=True)
         self.streams = self._make_streams()
         created = create.create(self._blueprint(staging))
         self.pid = created.pid

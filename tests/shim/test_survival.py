@@ -1,0 +1,139 @@
+"""Daemon, launcher and shim are killed; the containers and the truth about them stay."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import leaks
+import pytest
+from bundles import Running, Yard, second_client, split_frames
+
+from wherry.errdefs import EngineError
+from wherry.shim.runtime import Exit, Runtime, Task
+
+pytestmark = pytest.mark.root
+
+
+def _pids(yard: Yard, running: Running) -> tuple[int, int]:
+    document = json.loads((yard.runtime.run_dir(running.id) / "pid").read_text())
+    return document["shim"]["pid"], document["init"]["pid"]
+
+
+async def _gone(pid: int, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while leaks.alive(pid):
+            await asyncio.sleep(0.01)
+
+
+async def _later_runtime(yard: Yard, tmp_path: Path) -> Runtime:
+    """As a daemon that was killed and started again: nothing in memory."""
+    for running in yard.running:
+        running.task.close()
+        running.client.close()
+    await yard.runtime.close()
+    yard.runtime = Runtime(tmp_path / "exec", yard.parent)
+    await yard.runtime.open()
+    return yard.runtime
+
+
+async def test_a_later_daemon_finds_what_runs(yard: Yard, tmp_path: Path) -> None:
+    running = await yard.start(yard.spec("sh", "-c", "read x; echo got $x; exit 9"), stdin=False)
+    other = await yard.start(yard.spec("sleep", "1000"))
+    runtime = await _later_runtime(yard, tmp_path)
+    task = await runtime.adopt(other.id)
+    assert isinstance(task, Task)
+    assert (task.pid, task.started_at) == (other.task.pid, other.task.started_at)
+    listener = await second_client(Running(other.id, task, other.bundle, other.client, False))
+    await task.kill(signal.SIGKILL)
+    assert (await task.wait()).code == 137
+    assert await listener.read_all() == b""
+    listener.client.close()
+    # The first read end of file from the true /dev/null and ended meanwhile, maybe unseen.
+    found = await runtime.adopt(running.id)
+    ended = await found.wait() if isinstance(found, Task) else found
+    assert isinstance(ended, Exit)
+    assert ended.code == 9
+    assert await runtime.adopt("f" * 64) is None
+
+
+async def test_an_exit_without_a_daemon_is_on_disk(yard: Yard, tmp_path: Path) -> None:
+    running = await yard.start(yard.spec("sh", "-c", "sleep 0.2; exit 42"))
+    shim, _ = _pids(yard, running)
+    running.task.close()
+    await _gone(shim)
+    runtime = await _later_runtime(yard, tmp_path)
+    found = await runtime.adopt(running.id)
+    assert isinstance(found, Exit)
+    assert (found.code, found.oom_killed, found.error) == (42, False, "")
+    runtime.forget(running.id)
+    assert not runtime.run_dir(running.id).exists()
+
+
+async def test_a_killed_shim_takes_its_container_along_and_says_so(yard: Yard) -> None:
+    running = await yard.start(yard.spec("sleep", "1000"))
+    shim, init = _pids(yard, running)
+    os.kill(shim, signal.SIGKILL)
+    ended = await running.task.wait()
+    assert ended.code == 137
+    assert "shim died" in ended.error
+    await _gone(init)
+    with pytest.raises(EngineError, match="is not running"):
+        await running.task.kill(signal.SIGTERM)
+
+
+async def test_a_shim_killed_while_no_daemon_looked(yard: Yard, tmp_path: Path) -> None:
+    # A user's program can lose the parent-death signal, so that a later daemon has to kill it.
+    spec = yard.spec("sh", "-c", "sleep 1000 & sleep 1000")
+    spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "pid"]
+    running = await yard.start(spec)
+    shim, init = _pids(yard, running)
+    runtime = await _later_runtime(yard, tmp_path)
+    os.kill(shim, signal.SIGKILL)
+    await _gone(shim)
+    found = await runtime.adopt(running.id)
+    assert isinstance(found, Exit)
+    assert "shim died" in found.error
+    await _gone(init)
+    assert not leaks.cgroups(spec["linux"]["cgroupsPath"])
+
+
+async def test_a_killed_launcher_is_replaced_and_harms_nobody(yard: Yard) -> None:
+    running = await yard.start(yard.spec("sh", "-c", "read x; echo got $x"), stdin=True)
+    first = yard.runtime.launcher_pid
+    os.kill(first, signal.SIGKILL)
+    ran = await yard.run("echo", "hi")  # at once: the request may meet the dead one
+    assert ran.output == "hi\n"
+    assert yard.runtime.launcher_pid != first
+    await running.send(b"word\n")
+    assert split_frames(await running.read_all())[0] == b"got word\n"
+
+
+async def test_closing_ends_the_launcher_only(yard: Yard, tmp_path: Path) -> None:
+    running = await yard.start(yard.spec("sleep", "1000"))
+    launcher = yard.runtime.launcher_pid
+    runtime = await _later_runtime(yard, tmp_path)
+    assert not leaks.alive(launcher)
+    task = await runtime.adopt(running.id)
+    assert isinstance(task, Task)
+    await task.kill(signal.SIGKILL)
+    await task.wait()
+
+
+async def test_a_reused_pid_is_not_killed(yard: Yard, tmp_path: Path) -> None:
+    running = await yard.start(yard.spec("sleep", "1000"))
+    shim, init = _pids(yard, running)
+    runtime = await _later_runtime(yard, tmp_path)
+    bystander = await asyncio.create_subprocess_exec("sleep", "1000")
+    file = runtime.run_dir(running.id) / "pid"
+    document = json.loads(file.read_text())
+    document["init"]["pid"] = bystander.pid  # with the start time of another
+    file.write_text(json.dumps(document))
+    os.kill(shim, signal.SIGKILL)
+    await _gone(shim)
+    await runtime.adopt(running.id)
+    assert leaks.alive(bystander.pid)
+    bystander.kill()
+    await bystander.wait()
+    await _gone(init)  # by the parent-death signal

@@ -1,0 +1,58 @@
+"""Pictures of directory trees, to be compared: everything that a layer keeps of its files."""
+
+import os
+import stat
+from typing import NamedTuple
+
+
+class Picture(NamedTuple):
+    kind: str
+    mode: int
+    owner: tuple[int, int]
+    mtime_ns: int
+    content: bytes
+    xattrs: dict[str, bytes]
+    names: tuple[bytes, ...]
+    """All names of the file, if it has more than one."""
+
+
+def picture(root: int) -> dict[bytes, Picture]:
+    """Every file below the directory descriptor `root` by its path; the root is ``b""``."""
+    top = b"/proc/self/fd/%d" % root
+    paths = [b""]
+    for path in paths:
+        full = os.path.join(top, path)
+        if not os.path.islink(full) and os.path.isdir(full):
+            paths += [os.path.join(path, name) for name in sorted(os.listdir(full))]
+    inodes: dict[int, list[bytes]] = {}
+    for path in paths:
+        inodes.setdefault(os.lstat(os.path.join(top, path)).st_ino, []).append(path)
+    return {path: _one(top, path, inodes) for path in paths}
+
+
+def _one(top: bytes, path: bytes, inodes: dict[int, list[bytes]]) -> Picture:
+    full = os.path.join(top, path)  # with a slash at the end for the root, which is a magic link
+    status = os.lstat(full)
+    mode = status.st_mode
+    content = b""
+    if stat.S_ISREG(mode):
+        with open(full, "rb") as file:
+            content = file.read()
+    elif stat.S_ISLNK(mode):
+        content = os.readlink(full)
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        content = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+    xattrs = {
+        name: os.getxattr(full, name, follow_symlinks=False)
+        for name in os.listxattr(full, follow_symlinks=False)
+    }
+    names = inodes[status.st_ino]
+    return Picture(
+        stat.filemode(mode)[0],
+        stat.S_IMODE(mode),
+        (status.st_uid, status.st_gid),
+        status.st_mtime_ns,
+        content,
+        xattrs,
+        tuple(names) if len(names) > 1 and not stat.S_ISDIR(mode) else (),
+    )
