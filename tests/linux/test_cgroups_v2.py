@@ -1,11 +1,13 @@
 """cgroup v2's own: handing controllers down, files with other names, on a tree of plain files."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from wherry import errdefs
-from wherry.linux.cgroups import BlockIOEntry, CgroupsV2
+from wherry.linux.cgroups import BlockIOEntry, CgroupsV2, files
 from wherry.linux.cgroups.stats_v2 import parse_io_stat
 from wherry.spec.runtime import Resources
 
@@ -41,8 +43,8 @@ def populate(directory: Path, controllers: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "cgroup.controllers").write_text(controllers + "\n")
     given = [FILES.get(name, {}) for name in controllers.split()]
-    for files in (CORE, *given):
-        for name, text in files.items():
+    for texts in (CORE, *given):
+        for name, text in texts.items():
             (directory / name).write_text(text + "\n" if text else "")
 
 
@@ -172,3 +174,22 @@ def test_what_is_supported_is_known(mount: Path) -> None:
     assert not cgroups.supports("memory.swappiness")
     (mount / "wherry/memory.swap.max").unlink()
     assert not cgroups.supports("memory.swap")
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EOPNOTSUPP, errno.EPERM])
+def test_what_can_not_be_handed_down_is_missed_only_by_who_needs_it(
+    mount: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.write
+
+    def write(path: str, value: str) -> None:
+        if path.endswith("cgroup.subtree_control"):
+            raise OSError(code, os.strerror(code), path)
+        real(path, value)
+
+    monkeypatch.setattr(files, "write", write)
+    populate(mount / "wherry/x", "pids")
+    cgroups = CgroupsV2(str(mount))
+    cgroups.create("/wherry/x", {"pids": {"limit": 5}}, shared=True)
+    with pytest.raises(errdefs.EngineError, match="needs the memory controller"):
+        cgroups.update("/wherry/x", {"memory": {"limit": 1 << 20}})

@@ -24,6 +24,15 @@ from wherry.spec.runtime import Mount, Resources
 # What containers are given, as far as it is there; hugetlb for `unified`.
 _WANTED = frozenset({"cpu", "cpuset", "io", "memory", "pids", "hugetlb"})
 
+# EBUSY, EOPNOTSUPP: processes in the group itself, or a threaded one; EINVAL: real-time processes
+# and the cpu controller; EACCES, EPERM, EROFS: not delegated to us; ENOENT: gone or taken back.
+_NOT_HANDED_DOWN = frozenset(
+    {
+        *(errno.EBUSY, errno.EOPNOTSUPP, errno.EINVAL),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT),
+    }
+)
+
 
 class CgroupsV2:
     """Cgroups on v2: see the protocol for what each method promises."""
@@ -284,10 +293,7 @@ def _enable(directory: str, controllers: Sequence[str]) -> bool:
     try:
         files.write(f"{directory}/cgroup.subtree_control", line)
     except OSError as error:
-        # EBUSY: processes in the group itself; EINVAL: real-time processes and the cpu controller;
-        # EACCES, EPERM, EROFS: not delegated; EOPNOTSUPP: a threaded group.
-        harmless = ("EBUSY", "EINVAL", "EACCES", "EPERM", "EROFS", "EOPNOTSUPP", "ENOENT")
-        if errno.errorcode.get(error.errno or 0) not in harmless:
+        if error.errno not in _NOT_HANDED_DOWN:
             raise
         return False
     return True
