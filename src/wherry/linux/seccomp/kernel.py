@@ -1,9 +1,10 @@
 """Giving a program to the kernel."""
 
 import ctypes
-import os
+import struct
 
 from wherry import errdefs
+from wherry.linux import syscalls
 from wherry.spec.runtime import Seccomp
 
 _FILTER_FLAGS = {
@@ -13,22 +14,10 @@ _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 1 << 2,
 }
 
-_SECCOMP_SET_MODE_FILTER = 1
-_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277, "i686": 354, "i386": 354}.get(
-    os.uname().machine, 383
-)
+_SET_MODE_FILTER = 1
 _SOCK_FILTER_SIZE = 8
-
-
-class _SockFprog(ctypes.Structure):
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-# Looked up when the module is imported: after the fork nothing may be searched for.
-_libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.argtypes = (ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.POINTER(_SockFprog))
-_syscall.restype = ctypes.c_long
+# struct sock_fprog { unsigned short len; struct sock_filter *filter; }
+_SOCK_FPROG = struct.Struct("@HP")
 
 
 def filter_flags(section: Seccomp) -> int:
@@ -55,7 +44,7 @@ def install(program: bytes, flags: int = 0) -> None:
     doesn't take, ENOSYS if it has no seccomp filters.
     """
     length = len(program) // _SOCK_FILTER_SIZE
-    descriptor = _SockFprog(length, program)
-    if _syscall(_SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(descriptor)) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), f"seccomp filter of {length} instructions")
+    code = ctypes.create_string_buffer(program, len(program))
+    descriptor = _SOCK_FPROG.pack(length, ctypes.addressof(code))
+    what = f"seccomp filter of {length} instructions"
+    syscalls.call("seccomp", _SET_MODE_FILTER, flags, descriptor, what=what)
