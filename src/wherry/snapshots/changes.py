@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from wherry import errdefs
@@ -43,7 +43,7 @@ _KINDS: Final[dict[int, Kind]] = {
 class _Pieces(io.RawIOBase):
     """A readable file of the bytes that an iterator makes."""
 
-    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+    def __init__(self, pieces: Generator[bytes, None, None], close: Callable[[], None]) -> None:
         self._pieces = pieces
         self._close = close
         self._rest = memoryview(b"")
@@ -65,11 +65,12 @@ class _Pieces(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
+            self._pieces.close()
             self._close()
         super().close()
 
 
-def open_changes(root: int, pieces: Iterator[bytes]) -> BinaryIO:
+def open_changes(root: int, pieces: Generator[bytes, None, None]) -> BinaryIO:
     """A file of the layer's tar that `pieces` makes; it owns the descriptor `root`."""
     return cast("BinaryIO", io.BufferedReader(_Pieces(pieces, lambda: os.close(root)), _CHUNK))
 
@@ -89,17 +90,19 @@ def layer_of_items(items: Iterable[Item]) -> Iterator[bytes]:
             raise errdefs.from_os_error(f"reading {item.path!r} of a snapshot", error) from error
 
 
-def layer_of_upper(root: int) -> Iterator[bytes]:
+def layer_of_upper(root: int) -> Generator[bytes, None, None]:
     """The tar of an overlay's upper directory."""
-    yield from layer_of_items(walk(root))
+    with contextlib.closing(walk(root)) as items:
+        yield from layer_of_items(items)
     yield _END
 
 
 def layer_of_changes(
     root: int, changed: frozenset[bytes], removed: Iterable[bytes]
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The tar of the named files below `root`, and of whiteouts for those that are gone."""
-    yield from layer_of_items(item for item in walk(root) if item.path in changed)
+    with contextlib.closing(walk(root)) as items:
+        yield from layer_of_items(item for item in items if item.path in changed)
     for path in sorted(removed):
         yield encode(Entry(whiteouts.whiteout_for(path)))
     yield _END

@@ -114,7 +114,7 @@ def _compare(root: int, base: dict[bytes, Member], copied_ns: int) -> _Changes:
     kept_directories: set[bytes] = set()
     seen: set[bytes] = set()
     links: dict[int, list[Item]] = {}
-    sizes: dict[bytes, int] = {}
+    sizes: dict[int, int] = {}  # of what is new or changed, by inode
     for item in walk(root):
         seen.add(item.path)
         if item.is_directory:
@@ -126,7 +126,8 @@ def _compare(root: int, base: dict[bytes, Member], copied_ns: int) -> _Changes:
             item.status.st_ctime_ns >= copied_ns and _differs(root, item, member)
         ):
             changed.add(item.path)
-            sizes[item.path] = item.status.st_size if stat.S_ISREG(item.status.st_mode) else 0
+            is_file = stat.S_ISREG(item.status.st_mode)
+            sizes[item.status.st_ino] = item.status.st_size if is_file else 0
     removed = {
         path for path in base if path not in seen and path.rpartition(b"/")[0] in kept_directories
     }

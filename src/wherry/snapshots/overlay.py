@@ -20,6 +20,7 @@ from wherry.spec.digest import Digest
 MAX_LAYERS: Final = 500  # OVL_MAX_STACK in the kernel's fs/overlayfs/params.h
 
 _OPAQUE: Final = "trusted.overlay.opaque"
+_ORIGIN: Final = "trusted.overlay.origin"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -41,19 +42,23 @@ class OverlaySnapshotter(UnpackingSnapshotter):
     ) -> None:
         super().__init__(root, open_blob, reason, max_entries)
         self._empty = self.root / "empty"
-        self._empty.mkdir(mode=0o755, exist_ok=True)
+        self._empty.mkdir(exist_ok=True)
+        self._empty.chmod(0o755)  # whatever the umask
 
     def _finish_layer(self, ingest: Path, report: Report) -> None:
-        """Mark opaque directories: `trusted` needs a capability that the extractor had not."""
+        """Set overlayfs's attributes: `trusted` needs a capability that the extractor had not.
+
+        A directory with whiteouts gets an origin (empty: unknown), as after a copy-up. Without it
+        the kernel lists removed names, if the directory comes to have nothing below it to be
+        merged with.
+        """
+        holders = {os.path.dirname(path) for path in report["whiteouts"]}
         tree = os.open(ingest / "fs", _DIRECTORY)
         try:
+            for path in holders:
+                _set_attribute(tree, path, _ORIGIN, b"")
             for path in report["opaque"]:
-                flags = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-                directory = openat2(tree, path or ".", _DIRECTORY, resolve=flags)
-                try:
-                    os.setxattr(directory, _OPAQUE, b"y")
-                finally:
-                    os.close(directory)
+                _set_attribute(tree, path, _OPAQUE, b"y")
         finally:
             os.close(tree)
 
@@ -103,6 +108,16 @@ class OverlaySnapshotter(UnpackingSnapshotter):
             return os.open(self._active / key / "upper", _DIRECTORY)
         except OSError as error:
             raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
+
+
+def _set_attribute(tree: int, path: str, name: str, value: bytes) -> None:
+    """On the directory `path` below `tree`, which a hostile archive has named."""
+    beneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+    directory = openat2(tree, path or ".", _DIRECTORY, resolve=beneath)
+    try:
+        os.setxattr(directory, name, value)
+    finally:
+        os.close(directory)
 
 
 def _is_opaque(directory: Path) -> bool:

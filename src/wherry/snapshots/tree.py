@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +38,7 @@ class _Frame:
         self.names = iter(sorted(map(os.fsencode, os.listdir(fd))))
 
 
-def walk(root: int) -> Iterator[Item]:
+def walk(root: int) -> Generator[Item, None, None]:
     """Every file below the directory `root`, a directory before what is in it, names in order.
 
     No symlink is followed, and one descriptor is open however deep the tree is: the way up goes by

@@ -83,11 +83,9 @@ class Unpacker:
 
     def _place(self, entry: Entry, reader: TarReader) -> None:
         path, _, name = entry.name.rpartition(b"/")
-        if whiteouts.is_below_whiteout(entry.name):
+        if whiteouts.PREFIX in entry.name and self._is_mark(entry.name, path, name):
             return
-        if whiteouts.is_whiteout(name):
-            self._note_mark(path, name)
-        elif entry.kind == DIRECTORY:
+        if entry.kind == DIRECTORY:
             self._directory(entry, path, name)
         else:
             parent = self._directories.open(path)
@@ -98,12 +96,15 @@ class Unpacker:
             else:
                 self._node(entry, parent, name)
 
-    def _note_mark(self, path: bytes, name: bytes) -> None:
-        """Whiteouts wait for the end: they never hide what their own layer has."""
+    def _is_mark(self, whole: bytes, path: bytes, name: bytes) -> bool:
+        """Whether it is no file. Whiteouts wait for the end: they never hide their own layer's."""
+        if whiteouts.is_below_whiteout(whole):
+            return True
         if whiteouts.is_opaque(name):
             self._opaque.add(path)
         elif (hidden := whiteouts.hidden_name(name)) is not None:
             self._hidden.add(path + b"/" + hidden if path else hidden)
+        return whiteouts.is_whiteout(name)
 
     def _directory(self, entry: Entry, path: bytes, name: bytes) -> None:
         if entry.name not in self._attributes:

@@ -1,0 +1,78 @@
+"""A snapshotter of each driver in a directory of its own, and hands to look at what it mounts."""
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import leaks
+import pytest
+import trees
+
+from wherry.linux.mounts import RootMount
+from wherry.snapshots.native import NativeSnapshotter
+from wherry.snapshots.overlay import OverlaySnapshotter
+from wherry.snapshots.unpacking import UnpackingSnapshotter
+from wherry.spec.digest import Digest
+
+DRIVERS = {"overlay": OverlaySnapshotter, "native": NativeSnapshotter}
+
+
+class Store:
+    """A snapshotter under test, with the archives that were given to it."""
+
+    def __init__(self, driver: str, root: Path) -> None:
+        self.tars: dict[Digest, bytes] = {}
+        self.root = root
+        self.snapshotter: UnpackingSnapshotter = DRIVERS[driver](root, self._open_blob)
+        self.snapshotter.recover()
+
+    def _open_blob(self, diff_id: Digest) -> io.BytesIO:
+        return io.BytesIO(self.tars[diff_id])
+
+    def apply(self, *layers: tuple[Digest, bytes]) -> list[Digest]:
+        for diff_id, tar in layers:
+            self.tars[diff_id] = tar
+            self.snapshotter.apply(diff_id, io.BytesIO(tar))
+        return [diff_id for diff_id, _ in layers]
+
+    @contextlib.contextmanager
+    def mounted(self, mount: RootMount) -> Iterator[int]:
+        """The root directory of a detached mount: nothing of it is in any mount table."""
+        detached = mount.open()
+        root = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=detached)
+        os.close(detached)
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+    def picture(self, key: str, stack: Sequence[Digest]) -> dict[bytes, trees.Picture]:
+        """What a new snapshot of the stack shows; it is removed again."""
+        with self.mounted(self.snapshotter.prepare(key, stack)) as root:
+            shown = trees.picture(root)
+        self.snapshotter.remove(key)
+        return shown
+
+    def leftovers(self) -> list[str]:
+        """What is being made or deleted, once the deleting thread has ended."""
+        assert self.snapshotter.wait_until_clean(timeout=30)
+        return [*os.listdir(self.root / "ingest"), *os.listdir(self.root / "trash")]
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    descriptors = leaks.descriptors()
+    store = Store(request.param, tmp_path / "driver")
+    yield store
+    assert store.leftovers() == []
+    assert leaks.descriptors() == descriptors
+    assert not leaks.mounts(str(tmp_path))
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[[str], Store]:
+    """A store by driver; each call makes another."""
+    count = iter(range(1000))
+    return lambda driver: Store(driver, tmp_path / f"{driver}-{next(count)}")
