@@ -26,7 +26,7 @@ CHECKED = {zstd.CompressionParameter.checksum_flag: 1}
 COMPRESS = {
     "gzip": lambda data: gzip.compress(data, 6, mtime=0),
     "zstd": lambda data: zstd.compress(data, options=CHECKED),
-    "xz": lzma.compress,
+    "xz": lambda data: lzma.compress(data, preset=1),
     "bzip2": bz2.compress,
 }
 TEXT = b"".join(b"line %d of a layer\n" % number for number in range(30_000))

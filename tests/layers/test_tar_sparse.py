@@ -171,6 +171,22 @@ def test_records_that_are_no_map(block, pax):
             list(TarReader(io.BytesIO(pax(records) + block() + END)))
 
 
+@pytest.mark.parametrize("size", [2**63, 10**20 - 1])
+def test_sizes_that_no_file_has(block, pax, size):
+    archive = pax({b"GNU.sparse.size": b"%d" % size, b"GNU.sparse.map": b""}) + block() + END
+    with pytest.raises(EngineError, match="no file can have"):
+        list(TarReader(io.BytesIO(archive)))
+
+
+def test_an_old_size_below_zero(block):
+    header = bytearray(old_gnu(block, [], 0, b""))
+    header[483:495] = b"\xff" * 12
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(EngineError, match="-1 bytes"):
+        list(TarReader(io.BytesIO(bytes(header) + END)))
+
+
 def test_an_old_map_without_an_end(block):
     archive = old_gnu(block, [], 0, b"", [[(0, 0)] * 21] * 2)
     with pytest.raises(EngineError, match="too long"):

@@ -84,7 +84,7 @@ def judge(entry: Entry) -> None:
     raw = entry.name
     entry.name = names.entry_name(raw)
     if entry.kind == FILE:
-        _judge_size(entry)
+        judge_size(entry.size)
         if raw[-1] == _SLASH:  # how archives older than ustar mark a directory
             if entry.size:
                 raise Malformed("its name is a directory's, but it holds data")
@@ -101,9 +101,10 @@ def judge(entry: Entry) -> None:
         raise Malformed(f"its time is {entry.mtime_ns} ns, which no file system can hold")
 
 
-def _judge_size(entry: Entry) -> None:
-    if not 0 <= entry.size <= _MAX_SIZE:
-        raise Malformed(f"its size is {entry.size} bytes, which no file can have")
+def judge_size(size: int) -> None:
+    """Raises Malformed for a length that no file can have."""
+    if not 0 <= size <= _MAX_SIZE:
+        raise Malformed(f"its size is {size} bytes, which no file can have")
 
 
 def _judge_link(entry: Entry) -> None:

@@ -139,8 +139,9 @@ class TarReader:
     def _entry(self, block: bytes, fields: header.Fields, records: pax.Records | None) -> Entry:
         entry = header.draft(fields)
         self._name = entry.name
-        if records is not None or self._global:
+        if self._global:
             records = {**self._global, **(records or {})}
+        if records:
             pax.override(entry, records)
             entry.name = sparse.pax_name(records) or entry.name
             self._name = entry.name
@@ -162,6 +163,7 @@ class TarReader:
             found = sparse.pax_map(records, self._block_of_data)
         if found is not None:
             entry.size, segments = found
+            header.judge_size(entry.size)
             entry.sparse = sparse.judged(segments, entry.size, self._stored)
             self._segments = entry.sparse[::-1]
             self._logical = 0

@@ -17,6 +17,7 @@ _MAX_NUMBERS: Final = MAX_EXTENDED // 12
 
 _MAJOR: Final = b"GNU.sparse.major"
 _MINOR: Final = b"GNU.sparse.minor"
+_SIZE: Final = b"GNU.sparse.size"
 
 NextBlock = Callable[[], bytes]
 
@@ -56,17 +57,19 @@ def pax_map(records: Records, next_block: NextBlock) -> tuple[int, list[Segment]
     if records.get(_MAJOR, b"0") == b"1":
         size = decimal(records.get(b"GNU.sparse.realsize", b""), "sparse size")
         return size, _map_before_data(next_block)
-    size = decimal(records.get(b"GNU.sparse.size", b""), "sparse size")
+    size = decimal(records.get(_SIZE, b""), "sparse size")
     listed = records.get(SPARSE_MAP)
     numbers = [decimal(item, "sparse map") for item in listed.split(b",")] if listed else []
     return size, _segments(numbers)
 
 
 def _is_sparse(records: Records) -> bool:
+    if _MAJOR not in records and _MINOR not in records:
+        return SPARSE_MAP in records or _SIZE in records
     version = records.get(_MAJOR, b"0") + b"." + records.get(_MINOR, b"0")
     if version not in (b"0.0", b"0.1", b"1.0"):
         raise Malformed(f"its sparse format {version[:40]!r} is not known")
-    return version == b"1.0" or SPARSE_MAP in records or b"GNU.sparse.size" in records
+    return version == b"1.0" or SPARSE_MAP in records or _SIZE in records
 
 
 def _map_before_data(next_block: NextBlock) -> list[Segment]:
