@@ -4,7 +4,14 @@
 that needs. `tests/cli/test_startup.py` counts the modules.
 """
 
+import sys
+from posix import _exit
+
 from wherry import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main(argv: list[str]) -> int:
@@ -15,3 +22,16 @@ def main(argv: list[str]) -> int:
     from wherry.cli.program import run_program
 
     return run_program(argv)
+
+
+def leave(code: int) -> "NoReturn":
+    """End the process with `code`, without the interpreter's clean-up.
+
+    It frees, object by object, what the kernel frees at once: 3 ms of every command.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or 1
+    _exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 import fcntl
 import os
 import sys
@@ -10,23 +9,10 @@ import time
 
 from wherry.cli.errors import CLI_FAILED, CliError
 from wherry.cli.output import complain
+from wherry.client.connection import listens
 
 LOG_DIRECTORY = "/var/log/wherry"
 DEADLINE = 15.0
-
-
-def listens(path: str) -> bool:
-    """Whether somebody accepts connections at `path`; True too where we may not even ask."""
-    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    try:
-        probe.connect(path)
-    except PermissionError:
-        return True  # the client will say it better
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
 
 
 def start_default_daemon(

@@ -92,9 +92,11 @@ class Context:
             raise UsageError(str(error), FAILED) from error
         client = EngineClient(address)
         if not address.chosen:
-            from wherry.cli.autostart import listens, start_default_daemon
+            from wherry.client.connection import listens
 
             if not listens(address.path):
+                from wherry.cli.autostart import start_default_daemon
+
                 start_default_daemon(address.path)
         return client
 

@@ -78,7 +78,7 @@ class Session:
 
         Raises DetachedError, and CliError where the stream breaks or the user insists on leaving.
         """
-        answered = waiting is None
+        answered = waiting is None or waiting.ready
         while self._streaming or not answered:
             ready = self._poll(signals, None if answered else waiting)
             if signals.fileno() in ready:

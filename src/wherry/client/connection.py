@@ -110,6 +110,20 @@ class Connection:
         return self._socket
 
 
+def listens(path: str) -> bool:
+    """Whether somebody accepts connections at `path`; True too where this user may not ask."""
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
+
+
 class Response:
     """An answer whose head is read. Read its body to the end, or close it."""
 
@@ -122,8 +136,13 @@ class Response:
         self.upgraded = False
 
     def fileno(self) -> int:
-        """The socket's descriptor, readable when more of the body is there."""
+        """The socket's descriptor, readable when more of the body has come."""
         return self._connection.fileno()
+
+    @property
+    def buffered(self) -> bool:
+        """Whether some of the body is here already, where no `poll` sees it."""
+        return bool(self._events) or self._parser.done
 
     def read_head(self) -> None:
         received_any = False

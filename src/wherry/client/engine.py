@@ -196,6 +196,11 @@ class Waiting:
     def __init__(self, response: Response) -> None:
         self._response = response
 
+    @property
+    def ready(self) -> bool:
+        """Whether the result came together with the registration."""
+        return self._response.buffered
+
     def fileno(self) -> int:
         return self._response.fileno()
 
