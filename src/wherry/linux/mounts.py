@@ -58,6 +58,10 @@ class OverlayRoot:
             syscalls.fsconfig_string(fs, "upperdir", upper)
             syscalls.fsconfig_string(fs, "workdir", work)
             syscalls.fsconfig_string(fs, "source", "overlay")
+            # Distributions differ in the defaults. An upper directory with redirects, or with
+            # files of attributes only, cannot be read as a layer's changes.
+            for option in ("redirect_dir", "metacopy", "index"):
+                syscalls.fsconfig_string(fs, option, "off")
             if self.volatile:
                 syscalls.fsconfig_flag(fs, "volatile")
             return _create(fs, "overlay")
