@@ -5,7 +5,6 @@ numbers, fractions of seconds, xattrs), a PAX extended header comes before. Noth
 was not asked for: no user names, no access times, no process id.
 """
 
-import dataclasses
 from typing import Final, Protocol
 
 from wherry import errdefs
@@ -124,10 +123,23 @@ def encode(entry: Entry) -> bytes:
 
 def _judge(entry: Entry) -> None:
     """Nothing is written that would not be read back the same."""
-    raw = entry.name or b"./"
-    copy = dataclasses.replace(entry, name=raw)
-    header.judge(copy)
-    if copy != entry:
+    as_read = Entry(
+        entry.name or b"./",
+        entry.kind,
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.mtime_ns,
+        entry.size,
+        entry.link,
+        entry.major,
+        entry.minor,
+        entry.xattrs,
+        entry.sparse,
+        entry.offset,
+    )
+    header.judge(as_read)
+    if as_read != entry:
         raise Malformed("it is not in the form that an entry of its kind has")
     if not 0 <= entry.mode <= 0o7777:
         raise Malformed(f"its mode is {entry.mode:o}, of which {0o7777:o} is what a layer holds")
