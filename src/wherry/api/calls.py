@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,8 +40,7 @@ class Pending:
             task.exception()  # a client that left has no use for it
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One request that a route answers. `ref` is the name or ID in its path, "" without one."""
 
     request: Request

@@ -1,8 +1,8 @@
 """dockerd's flags: which there are, and how they are written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 Value = str | int | bool | list[str] | dict[str, str]
 
@@ -17,8 +17,7 @@ class Kind(Enum):
     MAP = "map"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """A setting. `key` is its name in the configuration file, where lists are in the plural."""
 
     name: str
@@ -60,14 +59,14 @@ class UsageError(Exception):
     """The command line itself is wrong."""
 
 
-@dataclass
 class Given:
     """The command line, by the configuration file's keys."""
 
-    values: dict[str, Value] = field(default_factory=dict)
-    asks_for_help: bool = False
-    asks_for_version: bool = False
-    only_validates: bool = False
+    def __init__(self) -> None:
+        self.values: dict[str, Value] = {}
+        self.asks_for_help = False
+        self.asks_for_version = False
+        self.only_validates = False
 
 
 def key_of(flag: Flag) -> str:

@@ -1,7 +1,6 @@
 """The daemon's configuration: flags and file put together and judged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,8 +15,7 @@ LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 _FLAGS_BY_KEY = {key_of(flag): flag for flag in FLAGS if flag.name != "config-file"}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """What the daemon does. `sockets` are paths; `group` None means that nobody named one."""
 
     data_root: Path

@@ -69,9 +69,7 @@ class _Daemon:
                 log.info("API listens", extra={"fields": {"at": f"unix://{listener.path}"}})
             log.info("daemon is ready", extra={"fields": {"version": __version__}})
             _tell_service_manager("READY=1")
-            # What is there now stays; the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            _settle_memory()
             await self._stop.wait()
             log.info("daemon is ending")
             _tell_service_manager("STOPPING=1")
@@ -92,6 +90,13 @@ async def _stop_containers(engine: Engine, timeout: int) -> None:
     for result in await asyncio.gather(*stops, return_exceptions=True):
         if isinstance(result, BaseException):
             log.error("container not stopped", extra={"fields": {"error": str(result)}})
+
+
+def _settle_memory() -> None:
+    """What is there now stays: the collector, off until here, need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _settings(options: Options) -> Settings:

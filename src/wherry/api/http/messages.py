@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from msgspec import Struct, field
 
 
 class HTTPError(Exception):
@@ -16,8 +17,7 @@ class HTTPError(Exception):
         self.message = message
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Struct):
     """A request's first lines. Names of headers are in lower case; repeated ones are joined."""
 
     method: str
@@ -42,8 +42,7 @@ class Body(Protocol):
         """All of it. HTTPError 413 as soon as it is known to be longer than `limit` bytes."""
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One request. `path` is decoded and has no query."""
 
     method: str
@@ -63,8 +62,7 @@ class Request:
         return cls(head.method, path, query, head.headers, body)
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """An answer that is all there."""
 
     status: int
@@ -72,8 +70,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(Struct):
     """An answer whose head is sent at once and whose pieces follow as they come.
 
     `pieces` is closed when the client leaves. If it raises, the connection is cut without the end
@@ -85,8 +82,7 @@ class Stream:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Wire:
+class Wire(Struct):
     """A connection that is handed over.
 
     `early` came behind the request; `ended` says that the client will send nothing more.
@@ -102,8 +98,7 @@ class Wire:
 Takeover = Callable[[Wire], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Hijack:
+class Hijack(Struct):
     """An answer after which the connection is no HTTP any more."""
 
     status: int
