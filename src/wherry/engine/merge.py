@@ -1,5 +1,7 @@
 """A request's config and its image's become one, by Docker's rules."""
 
+import re
+
 import msgspec
 
 from wherry import errdefs
@@ -7,6 +9,8 @@ from wherry.engine.model import UNSET, ContainerConfig, EmptyObject
 from wherry.engine.runtime_spec import process
 from wherry.engine.signals import parse_signal
 from wherry.spec.image import RunConfig
+
+_PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
 
 def merge(asked: ContainerConfig, image: RunConfig) -> ContainerConfig:
@@ -60,6 +64,9 @@ def _environment(asked: list[str], image: tuple[str, ...]) -> list[str]:
 def _ports(config: ContainerConfig, image: RunConfig) -> dict[str, EmptyObject] | msgspec.UnsetType:
     ports = {port: EmptyObject() for port in image.exposed_ports}
     ports.update(config.exposed_ports or {})
+    for port in ports:
+        if not _PORT.fullmatch(port):
+            raise errdefs.invalid(f'invalid port specification: "{port}"')
     return ports or UNSET
 
 
