@@ -1,0 +1,431 @@
+"""A container's life by the API's verbs, with a stand-in for its process."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+from wherry import errdefs
+from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogConfig, LogOptions
+from wherry.errdefs import EngineError, Kind
+from wherry.logs.jsonfile import Writer
+from wherry.shim.runtime import StartError
+
+
+def request(**options: object) -> CreateRequest:
+    config = {"image": "busybox", "cmd": ["true"]}
+    host = {key: options.pop(key) for key in list(options) if key in HostConfig.__struct_fields__}
+    return CreateRequest(**config, **options, host_config=HostConfig(**host))
+
+
+async def create(house, name: str | None = None, **options: object) -> str:
+    return (await house.containers.create(name, request(**options), None)).id
+
+
+async def running(house, name: str | None = None, **options: object) -> str:
+    container_id = await create(house, name, **options)
+    await house.containers.start(container_id)
+    return container_id
+
+
+async def state(house, ref: str):
+    return (await house.containers.inspect(ref, False)).state
+
+
+def recorded(house) -> list[str]:
+    return [record.id for record in house.database.read(lambda tx: tx.containers())]
+
+
+async def until_gone(house, container_id: str) -> None:
+    await house.stores.settle()
+    assert container_id not in recorded(house)
+    assert house.snapshots.keys() == []
+    assert not house.stores.folder(container_id).exists()
+
+
+# --- create ---------------------------------------------------------------------------------------
+
+
+async def test_create_makes_a_record_a_snapshot_and_a_folder(house) -> None:
+    created = await house.containers.create("web", request(), None)
+    assert len(created.id) == 64
+    assert "network" in created.warnings[0]
+    assert recorded(house) == house.snapshots.keys() == [created.id]
+    assert (house.stores.folder(created.id) / "hostname").read_text() == f"{created.id[:12]}\n"
+    shown = await house.containers.inspect("web", False)
+    assert (shown.id, shown.name, shown.state.status) == (created.id, "/web", "created")
+    assert shown.host_config.network_mode == "none"
+    assert shown.host_config.shm_size == 64 * 1024 * 1024
+    assert (shown.path, shown.args) == ("true", [])
+
+
+async def test_names_are_unique_and_in_dockers_words(house) -> None:
+    first = await create(house, "web")
+    with pytest.raises(EngineError) as caught:
+        await create(house, "/web")
+    assert caught.value.kind is Kind.CONFLICT
+    assert caught.value.message == (
+        f'Conflict. The container name "/web" is already in use by container "{first}". You have '
+        "to remove (or rename) that container to be able to reuse that name."
+    )
+    await house.containers.remove("web", False, False, False)
+    await create(house, "web")
+
+
+@pytest.mark.parametrize("name", ["a", "-a", "a b", "é1", "a/b", "//ab"])
+async def test_names_that_cannot_be(house, name: str) -> None:
+    with pytest.raises(EngineError, match="Invalid container name"):
+        await create(house, name)
+
+
+async def test_a_creation_that_fails_leaves_nothing(house) -> None:
+    house.snapshots.failure = errdefs.exhausted("no space left")
+    with pytest.raises(EngineError, match="no space left"):
+        await create(house, "web")
+    house.snapshots.failure = None
+    for bad in ({"image": "missing"}, {"binds": ["nonsense"]}, {"security_opt": ["x"]}):
+        wanted = request(**{key: value for key, value in bad.items() if key != "image"})
+        wanted.image = bad.get("image", "busybox")
+        with pytest.raises(EngineError):
+            await house.containers.create("web", wanted, None)
+    assert recorded(house) == house.snapshots.keys() == []
+    assert os.listdir(house.stores.settings.data_root / "containers") == []
+    await create(house, "web")
+
+
+async def test_an_image_of_another_platform_is_not_found(house) -> None:
+    await house.containers.create(None, request(), "linux/amd64")
+    with pytest.raises(EngineError, match="does not match the specified platform") as caught:
+        await house.containers.create(None, request(), "linux/s390x")
+    assert caught.value.kind is Kind.NOT_FOUND
+
+
+async def test_refs(house) -> None:
+    ids = [await create(house, f"name{number}") for number in range(20)]
+    for ref in (ids[0], ids[0][:20], "name0", "/name0"):
+        assert (await house.containers.inspect(ref, False)).id == ids[0]
+    with pytest.raises(EngineError, match="No such container: nobody") as caught:
+        await house.containers.inspect("nobody", False)
+    assert caught.value.kind is Kind.NOT_FOUND
+    with pytest.raises(EngineError, match="No such container"):
+        await house.containers.inspect("", False)
+    first = next(digit for digit in "0123456789abcdef" if sum(i[0] == digit for i in ids) > 1)
+    with pytest.raises(EngineError, match=f"multiple IDs found with provided prefix: {first}"):
+        await house.containers.inspect(first, False)
+
+
+# --- start and end --------------------------------------------------------------------------------
+
+
+async def test_start_and_end(house) -> None:
+    container_id = await create(house)
+    waiter = await house.containers.wait(container_id, "next-exit")
+    await house.containers.start(container_id)
+    started = await state(house, container_id)
+    assert (started.status, started.running, started.pid) == ("running", True, 4321)
+    (start,) = house.runtime.starts
+    assert (start.bundle / "config.json").exists()
+    assert start.log_path == house.stores.log_path(container_id)
+    with pytest.raises(EngineError) as caught:
+        await house.containers.start(container_id)
+    assert caught.value.kind is Kind.NOT_MODIFIED
+    house.task(container_id).finish(3, oom_killed=True)
+    assert (await waiter.result()).status_code == 3
+    ended = await state(house, container_id)
+    assert (ended.status, ended.exit_code, ended.oom_killed, ended.pid) == ("exited", 3, True, 0)
+    again = await house.containers.wait(container_id, "")
+    assert (await again.result()).status_code == 3
+
+
+async def test_it_can_be_started_again(house) -> None:
+    container_id = await running(house)
+    waiter = await house.containers.wait(container_id, "not-running")
+    house.task(container_id).finish(1)
+    await waiter.result()
+    await house.containers.start(container_id)
+    now = await state(house, container_id)
+    assert (now.status, now.exit_code) == ("running", 0)
+
+
+async def test_a_failed_start_is_recorded(house) -> None:
+    house.runtime.failure = StartError(Kind.INVALID_ARGUMENT, 'exec: "x": not found', 127)
+    container_id = await create(house)
+    attached = await house.containers.attach(container_id, AttachOptions(stream=True, stdout=True))
+    with pytest.raises(StartError):
+        await house.containers.start(container_id)
+    assert attached.socket.recv(1) == b""
+    attached.socket.close()
+    now = await state(house, container_id)
+    assert (now.status, now.exit_code, now.error) == ("created", 127, 'exec: "x": not found')
+
+
+async def test_a_failed_start_takes_an_auto_removed_container_away(house) -> None:
+    house.runtime.failure = errdefs.internal("no")
+    container_id = await create(house, auto_remove=True)
+    waiter = await house.containers.wait(container_id, "removed")
+    with pytest.raises(EngineError):
+        await house.containers.start(container_id)
+    assert (await waiter.result()).status_code == 128
+    await until_gone(house, container_id)
+
+
+async def test_auto_remove(house) -> None:
+    container_id = await running(house, auto_remove=True)
+    waiter = await house.containers.wait(container_id, "removed")
+    house.task(container_id).finish(5)
+    assert (await waiter.result()).status_code == 5
+    with pytest.raises(EngineError, match="No such container"):
+        await house.containers.inspect(container_id, False)
+    await until_gone(house, container_id)
+
+
+async def test_a_joined_network_needs_a_running_container(house) -> None:
+    donor = await create(house, "donor")
+    guest = await create(house, network_mode="container:donor")
+    shown = await house.containers.inspect(guest, False)
+    assert shown.host_config.network_mode == f"container:{donor}"
+    assert donor in shown.hosts_path
+    with pytest.raises(EngineError, match="cannot join network of a non running container"):
+        await house.containers.start(guest)
+    await house.containers.start(donor)
+    await house.containers.start(guest)
+    assert b"/proc/4321/ns/net" in (house.stores.folder(guest) / "config.json").read_bytes()
+
+
+async def test_a_joined_network_must_exist(house) -> None:
+    with pytest.raises(EngineError, match="No such container: nobody"):
+        await create(house, network_mode="container:nobody")
+    with pytest.raises(EngineError, match="network mynet not found"):
+        await create(house, network_mode="mynet")
+
+
+# --- stop and kill --------------------------------------------------------------------------------
+
+
+async def test_stop_asks_first(house) -> None:
+    container_id = await running(house, stop_signal="SIGINT")
+    await house.containers.stop(container_id, None, None)
+    assert house.task(container_id).signals == [2]
+    assert (await state(house, container_id)).exit_code == 130
+    with pytest.raises(EngineError) as caught:
+        await house.containers.stop(container_id, None, None)
+    assert caught.value.kind is Kind.NOT_MODIFIED
+
+
+async def test_stop_kills_in_the_end(house) -> None:
+    container_id = await running(house)
+    house.task(container_id).ignores = {15}
+    await house.containers.stop(container_id, 0, None)
+    assert house.task(container_id).signals == [15, 9]
+    assert (await state(house, container_id)).exit_code == 137
+
+
+async def test_stop_with_another_signal_and_for_ever(house) -> None:
+    container_id = await running(house)
+    task = house.task(container_id)
+    task.ignores = {1}
+    stopping = asyncio.create_task(house.containers.stop(container_id, -1, "HUP"))
+    while not task.signals:
+        await asyncio.sleep(0)
+    task.finish(0)
+    await stopping
+    assert task.signals == [1]
+
+
+async def test_kill(house) -> None:
+    container_id = await running(house)
+    house.task(container_id).ignores = {10}
+    await house.containers.kill(container_id, "usr1")
+    assert (await state(house, container_id)).running
+    await house.containers.kill(container_id, "")
+    assert (await state(house, container_id)).status == "exited"
+    with pytest.raises(EngineError, match=f"cannot kill container: {container_id}: ") as caught:
+        await house.containers.kill(container_id, "KILL")
+    assert caught.value.kind is Kind.CONFLICT
+    with pytest.raises(EngineError, match="Invalid signal: BOGUS"):
+        await house.containers.kill(container_id, "BOGUS")
+
+
+async def test_resize(house) -> None:
+    container_id = await create(house, tty=True)
+    with pytest.raises(EngineError, match="is not running") as caught:
+        await house.containers.resize(container_id, 24, 80)
+    assert caught.value.kind is Kind.CONFLICT
+    await house.containers.start(container_id)
+    await house.containers.resize(container_id, 24, 80)
+    assert house.task(container_id).sizes == [(24, 80)]
+
+
+# --- remove ---------------------------------------------------------------------------------------
+
+
+async def test_a_running_container_is_removed_by_force_only(house) -> None:
+    container_id = await running(house, "web")
+    with pytest.raises(EngineError) as caught:
+        await house.containers.remove("web", False, False, False)
+    assert caught.value.kind is Kind.CONFLICT
+    assert caught.value.message == (
+        'cannot remove container "/web": container is running: stop the container before removing '
+        "or force remove"
+    )
+    waiter = await house.containers.wait("web", "removed")
+    await house.containers.remove("web", True, True, False)
+    assert (await waiter.result()).status_code == 137
+    await until_gone(house, container_id)
+
+
+async def test_removing_twice_at_once(house) -> None:
+    container_id = await create(house)
+    await asyncio.gather(
+        house.containers.remove(container_id, False, False, False),
+        house.containers.remove(container_id, False, False, False),
+    )
+    await until_gone(house, container_id)
+
+
+async def test_waiting_for_the_next_exit_of_what_is_removed(house) -> None:
+    container_id = await create(house)
+    waiter = await house.containers.wait(container_id, "next-exit")
+    await house.containers.remove(container_id, False, False, False)
+    assert (await waiter.result()).status_code == 0
+
+
+async def test_a_condition_that_does_not_exist(house) -> None:
+    container_id = await create(house)
+    with pytest.raises(EngineError, match="invalid condition"):
+        await house.containers.wait(container_id, "someday")
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+async def test_who_attaches_before_the_start_is_handed_over(house) -> None:
+    container_id = await create(house, open_stdin=True)
+    options = AttachOptions(stream=True, stdin=True, stdout=True)
+    stays = await house.containers.attach(container_id, options)
+    half = await house.containers.attach(container_id, options)
+    half.socket.shutdown(socket.SHUT_WR)
+    left = await house.containers.attach(container_id, options)
+    left.socket.close()
+    await house.containers.start(container_id)
+    handed = house.runtime.starts[0].attaches
+    assert [(each.stdin, each.stdout, each.stderr) for each in handed] == [(True, True, False)] * 2
+    handed[0].socket.send(b"hello")
+    assert stays.socket.recv(10) == b"hello"
+    for each in (stays, half):
+        each.socket.close()
+    for each in handed:
+        each.socket.close()
+
+
+async def test_who_attaches_later_goes_to_the_task(house) -> None:
+    container_id = await running(house)
+    attached = await house.containers.attach(
+        container_id, AttachOptions(stream=True, stdin=True, stderr=True)
+    )
+    (handed,) = house.task(container_id).attached
+    assert (handed.stdin, handed.stdout, handed.stderr) == (False, False, True)
+    handed.socket.close()
+    assert attached.socket.recv(1) == b""
+    attached.socket.close()
+
+
+async def text(stream) -> bytes:
+    return b"".join([chunk async for chunk in stream])
+
+
+async def test_logs_of_what_has_ended(house) -> None:
+    container_id = await running(house, tty=True)
+    writer = Writer(house.stores.log_path(container_id), 1000, 1)
+    writer.write("stdout", b"hello\n")
+    writer.close()
+    await house.containers.kill(container_id, "KILL")
+    stream = await house.containers.logs(container_id, LogOptions(stdout=True, follow=True))
+    assert stream.tty
+    assert await text(stream.chunks) == b"hello\n"
+    attached = await house.containers.attach(container_id, AttachOptions(logs=True, stdout=True))
+    assert attached.socket is None
+    assert await text(attached.history) == b"hello\n"
+
+
+async def test_following_ends_with_the_container(house) -> None:
+    container_id = await running(house, tty=True)
+    stream = await house.containers.logs(container_id, LogOptions(stdout=True, follow=True))
+    reading = asyncio.create_task(text(stream.chunks))
+    await asyncio.sleep(0)
+    writer = Writer(house.stores.log_path(container_id), 1000, 1)
+    writer.write("stdout", b"bye\n")
+    writer.close()
+    house.task(container_id).finish()
+    async with asyncio.timeout(10):
+        assert await reading == b"bye\n"
+
+
+async def test_logs_that_cannot_be_read(house) -> None:
+    container_id = await create(house, log_config=LogConfig(type="none"))
+    with pytest.raises(EngineError, match="logging driver does not support reading") as caught:
+        await house.containers.logs(container_id, LogOptions(stdout=True))
+    assert caught.value.kind is Kind.NOT_IMPLEMENTED
+    with pytest.raises(EngineError, match="choose at least one stream"):
+        await house.containers.logs(container_id, LogOptions())
+    await house.containers.start(container_id)
+    assert house.runtime.starts[0].log_path is None
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+async def names(house, all: bool = True, limit: int = 0, **filters: list[str]) -> list[str]:  # noqa: A002
+    wanted = {name.replace("_", "-"): values for name, values in filters.items()}
+    rows = await house.containers.list(all, limit, False, wanted)
+    return [row.names[0] for row in rows]
+
+
+async def test_list(house) -> None:
+    await running(house, "one", labels={"a": "1"})
+    await create(house, "two", labels={"a": "2", "b": ""})
+    await running(house, "three")
+    await house.containers.kill("three", "KILL")
+    assert await names(house) == ["/three", "/two", "/one"]
+    assert await names(house, all=False) == ["/one"]
+    assert await names(house, all=False, limit=2) == ["/three", "/two"]
+    for filters, expected in (
+        ({"name": ["t"]}, ["/three", "/two"]),
+        ({"name": ["^/two$"]}, ["/two"]),
+        ({"name": ["one", "two"]}, ["/two", "/one"]),
+        ({"name": ["("]}, []),
+        ({"label": ["a"]}, ["/two", "/one"]),
+        ({"label": ["a", "b"]}, ["/two"]),
+        ({"label": ["a=1"]}, ["/one"]),
+        ({"status": ["exited", "created"]}, ["/three", "/two"]),
+        ({"exited": ["137"]}, ["/three"]),
+        ({"before": ["three"]}, ["/two", "/one"]),
+        ({"since": ["one"]}, ["/three", "/two"]),
+        ({"ancestor": ["busybox"]}, ["/three", "/two", "/one"]),
+        ({"ancestor": ["nginx"]}, []),
+        ({"network": ["none"], "name": ["two"]}, ["/two"]),
+        ({"health": ["healthy"]}, []),
+        ({"is_task": ["true"]}, []),
+    ):
+        assert await names(house, **filters) == expected, filters
+    for filters in ({"bogus": ["x"]}, {"status": ["sleeping"]}, {"exited": ["x"]}):
+        with pytest.raises(EngineError, match="invalid filter"):
+            await names(house, **filters)
+    with pytest.raises(EngineError, match="No such container"):
+        await names(house, before=["nobody"])
+
+
+async def test_sizes_when_asked_for(house) -> None:
+    await create(house, "one")
+    (row,) = await house.containers.list(True, 0, True, {})
+    assert (row.size_rw, row.size_root_fs) == (5, 105)
+    shown = await house.containers.inspect("one", True)
+    assert (shown.size_rw, shown.size_root_fs) == (5, 105)
+
+
+async def test_uses_tell_which_images_have_containers(house) -> None:
+    container_id = await running(house)
+    (use,) = house.containers.uses()
+    assert (use.container_id, use.running) == (container_id, True)
+    assert use.image_id == house.images.image().id
