@@ -1,0 +1,108 @@
+"""The whole daemon as a process."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
+
+PROGRAM = "import sys; from wherry.daemon import main; sys.exit(main(sys.argv[1:]))"
+
+
+class Daemon:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "run" / "wherry.sock"
+        self.pidfile = folder / "run" / "wherryd.pid"
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def start(self, *flags: str) -> subprocess.Popen[str]:
+        config = self.folder / "daemon.json"
+        config.write_text("{}")
+        roots = ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *roots, "--config-file", str(config), *flags],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def ping(self) -> int:
+        connection = http.client.HTTPConnection("wherry", timeout=10)
+        with socket.socket(socket.AF_UNIX) as connection.sock:
+            connection.sock.connect(str(self.socket))
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status
+
+    def await_ping(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                assert self.ping() == 200
+                return
+            time.sleep(0.01)
+        raise AssertionError("the daemon does not answer")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path)
+    yield made
+    for process in made.processes:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_a_life(daemon: Daemon) -> None:
+    process = daemon.start()
+    daemon.await_ping()
+    assert daemon.pidfile.read_text() == f"{process.pid}\n"
+    second = daemon.start()
+    assert second.wait(30) == 1
+    _, complaint = second.communicate()
+    assert f"process {process.pid}" in complaint
+    assert "Traceback" not in complaint
+    assert daemon.ping() == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not daemon.socket.exists()
+    assert not daemon.pidfile.exists()
+    _, log = process.communicate()
+    assert all(line.startswith('time="') for line in log.splitlines()), log
+
+
+def test_what_a_killed_daemon_left_is_no_obstacle(daemon: Daemon) -> None:
+    killed = daemon.start()
+    daemon.await_ping()
+    killed.kill()
+    killed.communicate()
+    assert daemon.socket.exists()
+    again = daemon.start()
+    daemon.await_ping()
+    again.send_signal(signal.SIGINT)
+    assert again.wait(30) == 0
+
+
+def test_a_socket_in_use_is_left_alone(daemon: Daemon, tmp_path: Path) -> None:
+    other = tmp_path / "other.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(other))
+        listener.listen()
+        process = daemon.start("-H", f"unix://{other}")
+        assert process.wait(30) == 1
+        _, complaint = process.communicate()
+        assert "another daemon answers there" in complaint
+    assert other.exists()
