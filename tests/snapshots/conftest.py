@@ -71,6 +71,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     assert not leaks.mounts(str(tmp_path))
 
 
+@pytest.fixture(scope="module", params=sorted(DRIVERS))
+def shared_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """One for many tests, where only mounted trees matter and applying a layer would dominate."""
+    store = Store(request.param, tmp_path_factory.mktemp("shared") / "driver")
+    yield store
+    assert store.leftovers() == []
+
+
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[[str], Store]:
     """A store by driver; each call makes another."""

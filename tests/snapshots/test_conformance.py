@@ -279,8 +279,8 @@ A, B, C, N = b"var/cache/a", b"var/cache/b", b"var/cache/c", b"var/cache/n"
         ),
     ],
 )
-def test_what_a_layer_hides(store, members: list[Member], kept: set[bytes]):
-    shown = store.picture("k", store.apply(BASE, layer(*members)))
+def test_what_a_layer_hides(shared_store, members: list[Member], kept: set[bytes]):
+    shown = shared_store.picture("k", shared_store.apply(BASE, layer(*members)))
     assert names(shown, b"var/cache") == kept
     assert not [path for path in shown if b".wh." in path]
 

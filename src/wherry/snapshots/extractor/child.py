@@ -4,29 +4,27 @@ Standard input is the tar, standard output takes one JSON report, standard error
 daemon for what should never happen.
 """
 
-import ctypes
 import gc
 import json
 import os
 import resource
 import signal
-import struct
 import sys
 
 from wherry import errdefs
 from wherry.layers.tar import TarReader
-from wherry.linux import syscalls
+from wherry.linux import capabilities, syscalls
 from wherry.snapshots.extractor.report import Refusal, Report
 from wherry.snapshots.extractor.unpack import Unpacker
 
-_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_FOWNER, _CAP_FSETID = 0, 1, 3, 4
-_CAP_MKNOD, _CAP_SETFCAP = 27, 31
-_KEPT = (_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_FOWNER, _CAP_FSETID, _CAP_MKNOD, _CAP_SETFCAP)
-_PR_CAPBSET_DROP = 24
-_CAPABILITY_VERSION_3 = 0x20080522
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
+_KEPT = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_MKNOD",
+    "CAP_SETFCAP",
+)
 _MEMORY = 1 << 30  # the names of a layer's directories and whiteouts are what grows
 _DESCRIPTORS = 256
 
@@ -93,13 +91,7 @@ def _enter(target: str) -> None:
 
 
 def _drop_capabilities() -> None:
-    for capability in range(64):
-        if capability not in _KEPT:
-            try:
-                syscalls.prctl(_PR_CAPBSET_DROP, capability)
-            except OSError:
-                break  # past the kernel's last one
-    mask = sum(1 << capability for capability in _KEPT)
-    sets = struct.pack("<6I", mask, mask, 0, mask >> 32, mask >> 32, 0)
-    if _libc.capset(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), sets):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "capset")
+    had = capabilities.get().permitted
+    kept = [name for name in _KEPT if had >> capabilities.NUMBERS[name] & 1]
+    capabilities.drop_bounding(kept)
+    capabilities.set_all(effective=kept, permitted=kept, inheritable=(), ambient=())

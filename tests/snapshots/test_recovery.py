@@ -1,0 +1,68 @@
+"""A process killed at each fault point: what stays is whole, and what is not whole goes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from layertars import file, layer
+
+import wherry.snapshots.unpacking
+
+pytestmark = pytest.mark.root
+
+SOURCE = Path(wherry.snapshots.unpacking.__file__)
+POINTS = re.findall(r'fault\("(.+?)"\)', SOURCE.read_text())
+SCRIPT = """
+import io, sys
+from pathlib import Path
+from wherry.snapshots.{driver} import {kind} as Driver
+from wherry.spec.digest import Digest
+
+snapshotter = Driver(Path(sys.argv[1]), lambda _: io.BytesIO())
+tar = Path(sys.argv[2]).read_bytes()
+diff_id = Digest.of(tar)
+snapshotter.apply(diff_id, io.BytesIO(tar))
+snapshotter.prepare("key", [diff_id])
+snapshotter.remove("key")
+snapshotter.remove_layer(diff_id)
+"""
+
+
+def test_every_durable_step_has_its_points():
+    assert len(POINTS) == len(set(POINTS)) == 9
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at(point: str, make_store, tmp_path: Path):
+    driver, kind = [("overlay", "OverlaySnapshotter"), ("native", "NativeSnapshotter")][
+        POINTS.index(point) % 2
+    ]
+    diff_id, tar = layer(file("dir/file", b"content"))
+    (tmp_path / "tar").write_bytes(tar)
+    store = make_store(driver)
+    script = SCRIPT.format(driver=driver, kind=kind)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, store.root, tmp_path / "tar"],
+        env={**os.environ, "WHERRY_FAULT": point},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+    snapshotter = store.snapshotter
+    snapshotter.recover()
+    assert store.leftovers() == []
+    assert snapshotter.layers() in ([], [diff_id])
+    for key in list(snapshotter.keys()):
+        with store.mounted(snapshotter.mounts(key)) as root:
+            assert os.stat("dir/file", dir_fd=root).st_size == 7
+        snapshotter.remove(key)
+    store.apply((diff_id, tar))
+    assert b"dir/file" in store.picture("key", [diff_id])
+    snapshotter.remove_layer(diff_id)
+    assert snapshotter.layers() == []
+    assert store.leftovers() == []
