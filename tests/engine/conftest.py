@@ -130,6 +130,11 @@ class FakeSnapshots:
         pass
 
 
+class FakeCgroups:
+    def exists(self, path: str) -> bool:
+        return False
+
+
 class FakeImages:
     def __init__(self) -> None:
         self.run_config = RunConfig(cmd=("sh",), env=("PATH=/bin",))
@@ -165,7 +170,7 @@ class House:
             snapshots=self.snapshots,
             images=self.images,
             runtime=self.runtime,
-            cgroups=None,
+            cgroups=FakeCgroups(),
         )
         self.containers = Containers(self.stores)
 

@@ -24,6 +24,7 @@ from wherry.engine import removal
 from wherry.engine.container import Container
 from wherry.engine.containers import Containers
 from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
+from wherry.engine.runtime_spec import build
 from wherry.engine.stores import Stores, log
 from wherry.linux.mounts import OverlayRoot
 from wherry.shim.runtime import Exit, Task
@@ -119,7 +120,15 @@ async def _end_strangers(stores: Stores, known: set[str]) -> None:
             await found.kill(9)
             await found.wait()
             found.close()
+        await asyncio.to_thread(_sweep_cgroup, stores, container_id)
         await asyncio.to_thread(removal.finish, stores, container_id)
+
+
+def _sweep_cgroup(stores: Stores, container_id: str) -> None:
+    """End what a shim left running that died before it could write down whom it had started."""
+    path = build.cgroup_path(stores.settings.cgroup_parent, container_id)
+    if stores.cgroups.exists(path):
+        stores.cgroups.remove_tree(path)
 
 
 async def _adopt(stores: Stores, containers: Containers, container: Container) -> None:
@@ -129,8 +138,10 @@ async def _adopt(stores: Stores, containers: Containers, container: Container) -
     if isinstance(found, Task):
         await containers.resume(container, found)
         return
-    if found is None and life.status != RUNNING:
-        return
     if found is None:
+        await asyncio.to_thread(_sweep_cgroup, stores, container.id)
+        stores.runtime.forget(container.id)
+        if life.status != RUNNING:
+            return
         found = Exit(_UNKNOWN_EXIT, False, timestamp(time.time_ns()), "")
     await containers.end(container, found)
