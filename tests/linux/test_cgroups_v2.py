@@ -2,12 +2,14 @@
 
 import errno
 import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from wherry import errdefs
-from wherry.linux.cgroups import BlockIOEntry, CgroupsV2, files
+from wherry.linux.cgroups import BlockIOEntry, CgroupsV2, detect, files
 from wherry.linux.cgroups.stats_v2 import parse_io_stat
 from wherry.spec.runtime import Resources
 
@@ -193,3 +195,74 @@ def test_what_can_not_be_handed_down_is_missed_only_by_who_needs_it(
     cgroups.create("/wherry/x", {"pids": {"limit": 5}}, shared=True)
     with pytest.raises(errdefs.EngineError, match="needs the memory controller"):
         cgroups.update("/wherry/x", {"memory": {"limit": 1 << 20}})
+
+
+# --- On a real host with cgroup v2 ----------------------------------------------------------
+
+
+@pytest.fixture
+def group() -> Iterator[tuple[CgroupsV2, str]]:
+    found = detect()
+    if not isinstance(found, CgroupsV2) or not {"memory", "cpu", "pids"} <= found.controllers:
+        pytest.skip("this host has no cgroup v2 with memory, cpu and pids")
+    top = f"/wherry-test-v2-{os.getpid()}"
+    yield found, f"{top}/box"
+    found.remove_tree(top)
+
+
+def inside(cgroups: CgroupsV2, path: str, work: Callable[[], int]) -> int:
+    """The exit code of a process that joins the group and exits with what `work` answers."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            cgroups.join(path)
+            code = work()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.root
+def test_the_kernel_keeps_the_limits(group: tuple[CgroupsV2, str]) -> None:
+    cgroups, path = group
+    limit = 32 << 20
+    resources: Resources = {
+        "memory": {"limit": limit, "swap": limit},
+        "cpu": {"shares": 512, "quota": 50000, "period": 200000},
+        "pids": {"limit": 1},
+    }
+    cgroups.create(path, resources)
+    stats = cgroups.stats(path)
+    assert stats.memory is not None
+    assert stats.memory.limit == limit
+    assert inside(cgroups, path, lambda: len(bytearray(b"x") * (96 << 20))) == -signal.SIGKILL
+    assert cgroups.oom_kills(path) == 1
+
+    def fork() -> int:
+        try:
+            os.fork()
+        except BlockingIOError:
+            return 3
+        return 0
+
+    assert inside(cgroups, path, fork) == 3
+    with pytest.raises(errdefs.EngineError, match=r"cpu\.quota") as refused:
+        cgroups.update(path, {"cpu": {"quota": 10}})
+    assert refused.value.kind is errdefs.Kind.INVALID_ARGUMENT
+
+
+@pytest.mark.root
+def test_a_group_with_processes_hands_nothing_down(group: tuple[CgroupsV2, str]) -> None:
+    cgroups, path = group
+    cgroups.create(path)
+
+    def below() -> int:
+        try:
+            cgroups.create(path + "/below", {"memory": {"limit": 1 << 20}})
+        except errdefs.EngineError as error:
+            return 3 if "needs the memory controller" in error.message else 4
+        return 0
+
+    assert inside(cgroups, path, below) == 3
+    assert not cgroups.exists(path + "/below")

@@ -168,10 +168,13 @@ def test_lo_comes_up_fast() -> None:
     """It is on the way of every container's start."""
 
     def work() -> None:
-        before = time.perf_counter()
-        with RouteSocket() as route:
-            route.link_up("lo")
-        took = time.perf_counter() - before
-        assert took < 0.01, f"{took * 1000:.2f} ms"
+        took = []
+        for _ in range(5):
+            before = time.perf_counter()
+            with RouteSocket() as route:
+                route.link_up("lo")
+            took.append(time.perf_counter() - before)
+        # 0.07 to 0.3 ms here; the bound leaves room for a busy machine.
+        assert min(took) < 0.005, took
 
     in_new_namespace(work)

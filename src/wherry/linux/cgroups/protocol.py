@@ -97,11 +97,12 @@ class Cgroups(Protocol):
         cgroups.remove("/wherry/web")
 
     Why `join` and not `add(path, pid)`: to move another process, the kernel takes a lock that
-    stops every fork and exit on the machine, and waits for an RCU grace period to get it.
-    Measured on 6.18 and v1, nine hierarchies, after 200 idle ms: `add` 7 to 15 ms, `join` 0.4 ms.
-    A task that moves itself alone needs no such lock. (Priming the lock from another process
-    does not help: it must come 10 ms earlier, and wears off in 40.) v2 has no such way
-    for a whole process; there the child is born in the group: `clone_fd` and clone3(2).
+    stops every fork and exit on the machine, and waits for an RCU grace period to get it. A task
+    that moves itself alone needs no such lock (v1's `tasks` file; Linux 5.5). Measured on 6.18,
+    nine v1 hierarchies, after 100 idle ms: `add` 5 to 13 ms, `join` 0.4 to 0.8. Priming the lock
+    from another process does not help: it must come 10 ms before, and wears off within 40.
+    v2 has no such way for a process; there a child is born in its group, by `clone_fd` and
+    clone3(2), which costs what a fork costs.
 
     Limits are OCI `Resources`. One that can't be kept, because the controller or the file is
     missing, is an error that names it: nothing is silently dropped. Errors are EngineError:
@@ -149,7 +150,7 @@ class Cgroups(Protocol):
     def add(self, path: str, pid: int) -> None:
         """Move another process, with all its threads. Raises NOT_FOUND if there is no such one.
 
-        Costs 7 to 15 ms on an idle machine: see `join`.
+        Costs 5 to 13 ms on an idle machine: see above.
         """
 
     def clone_fd(self, path: str) -> int | None:
