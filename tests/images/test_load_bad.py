@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wherry.errdefs import EngineError, Kind
+from wherry.images.store import ImageStore
+from wherry.images.unpacking import opener
+from wherry.snapshots.drivers import choose
 from wherry.spec import image as spec
 from wherry.spec import media
 
@@ -205,6 +208,50 @@ def test_a_hostile_layer_is_refused_with_its_member(world, archives) -> None:
         layer = archives.layer(**{name: "x"})
         message = refused(world, archives.tar(archives.docker24(archives.image(layer))))
         assert "/layer.tar: " in message
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: layers have owners and devices")
+@pytest.mark.parametrize("driver", ["overlay", "native"])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [member("out", tarfile.SYMTYPE, "/tmp"), member("out/escaped")],
+        [member("out", tarfile.SYMTYPE, "../../.."), member("out/escaped")],
+        [member("stolen", tarfile.LNKTYPE, "etc/shadow")],
+        [member("stolen", tarfile.LNKTYPE, "../../../etc/shadow")],
+        [member("/../escaped")],
+        [member("gone", tarfile.CHRTYPE)],
+        [member("n" * 300)],
+    ],
+)
+def test_a_layer_that_wants_out_is_refused_by_every_driver(
+    world, archives, tmp_path, driver, entries
+) -> None:
+    try:
+        snapshots = choose(tmp_path, driver, opener(world.content, world.database))
+    except EngineError as error:
+        pytest.skip(error.message)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        tar.addfile(member("first"))
+        for entry in entries:
+            tar.addfile(entry)
+    images = ImageStore(world.content, snapshots, world.database)
+    archive = archives.tar(archives.docker24(archives.image(stream.getvalue())))
+    with pytest.raises(EngineError, match=r"/layer\.tar: ") as caught:
+        images.load(io.BytesIO(archive))
+    assert caught.value.kind is Kind.INVALID_ARGUMENT
+    assert snapshots.layers() == []
+    assert world.facts() == NOTHING
+    assert not os.path.lexists("/tmp/escaped")
+    assert not list(tmp_path.rglob("escaped"))
 
 
 def test_what_was_loaded_before_survives_a_failed_load(world, archives) -> None:

@@ -165,7 +165,8 @@ def test_an_id_takes_its_one_name_with_it(world, busybox) -> None:
 
 def test_an_id_with_several_names_must_be_forced(world, busybox) -> None:
     world.images.tag("busybox", "box:1")
-    kind, message = refused(world.images.delete, busybox.id)
+    stopped = ContainerUse("c" * 16, busybox.id, running=False)
+    kind, message = refused(world.images.delete, busybox.id, uses=[stopped])
     assert kind is Kind.CONFLICT
     assert message == (
         f"conflict: unable to delete {busybox.short_id} (must be forced) - image is referenced in "
@@ -240,7 +241,7 @@ def test_a_stopped_containers_layers_outlive_the_image_by_force(world, busybox) 
     world.images.recover()
     assert world.snapshots.layers() == sorted(busybox.diff_ids)
     world.snapshots.pinned = set()
-    world.images.recover()
+    world.images.collect()
     assert world.facts() == EMPTY
 
 

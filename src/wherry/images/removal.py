@@ -7,6 +7,8 @@ unforced removal if they are stopped, from any if one is running.
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,10 +40,12 @@ def remove(tx: Transaction, text: str, uses: Iterable[ContainerUse], force: bool
     if found.names:
         return _remove_by_name(tx, found, text, own, force)
     names = tx.names(found.image.id)
-    conflict = _in_use(found.image.id, own, force)
-    if conflict is None and len(names) > 1 and not force and not _in_one_repository(names):
-        conflict = _refusal(found.image.id, "must", "image is referenced in multiple repositories")
-    if conflict:
+    several = not force and not _in_one_repository(names)
+    running = _in_use(found.image.id, own, force=True)
+    if several and not running:
+        reason = "image is referenced in multiple repositories"
+        raise _refusal(found.image.id, "must", reason)
+    if conflict := running or _in_use(found.image.id, own, force):
         raise conflict
     return _remove_image(tx, found.image, names, own)
 
@@ -98,12 +102,8 @@ def _unshared_chains(tx: Transaction, image: ImageRecord) -> list[Digest]:
     """The stacks of the image that no other image begins with, the topmost first."""
     shared = 0
     for other in tx.images():
-        common = 0
-        while image.layers[: common + 1] == other.layers[: common + 1] and common < len(
-            image.layers
-        ):
-            common += 1
-        shared = max(shared, common)
+        equal = map(operator.eq, image.layers, other.layers)
+        shared = max(shared, sum(itertools.takewhile(bool, equal)))
     return [chain_id(image.layers[:height]) for height in range(len(image.layers), shared, -1)]
 
 

@@ -118,6 +118,10 @@ class ImageStore:
         """After a start: free what was being made or removed when the last process ended."""
         self.collector.recover()
 
+    def collect(self) -> None:
+        """Free what nobody holds any more: after a container has gone whose image went before."""
+        self.collector.collect()
+
     def _image(self, tx: Transaction, record: ImageRecord) -> Image:
         usages = {row.diff_id: row.usage for row in map(tx.layer, set(record.layers)) if row}
         return Image(
