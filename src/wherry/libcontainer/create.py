@@ -1,8 +1,22 @@
-"""From a blueprint to a process that waits for its `go`."""
+"""From a blueprint to a process that waits for its `go`.
+
+::
+
+    shim ---- fork ----> midwife ---- fork ----> init            (in a user namespace: by way of
+      |                     |  cgroup, spec, mounts |             another process, see below)
+      | <-- born {pid} -----|  ends                 |
+      |     its parent now, for the shim is a subreaper
+      | ------------------- go -------------------> |  execve
+
+All work is the midwife's, because a fork shares its parent's memory until it writes: what the
+midwife touches ends with it, and a shim that stays for months has touched almost nothing.
+"""
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from wherry import errdefs
 from wherry.libcontainer import init, namespaces, sync
@@ -25,66 +39,90 @@ class Created:
     def start(self) -> None:
         """Let the program run; returns when execve(2) has happened. Raises StartFailure."""
         try:
-            self.channel.send({"type": "go"})
-            self.channel.receive()
-        except sync.ClosedError:
-            return
+            self.channel.go()
         finally:
             self.channel.close()
-        raise errdefs.internal("init spoke after its program had started")
 
 
-def create(blueprint: Blueprint) -> Created:
+def create(blueprint: Blueprint, record: Callable[[int, int], None]) -> Created:
     """Make cgroup, namespaces, root file system and process.
 
-    Must be called by a process with one thread. Raises StartFailure or EngineError; then the
-    process is reaped and the cgroup removed.
+    `record` is called, in another process, with the caller's and the new process's pid: what it
+    writes down is there before the program runs. Must be called by a subreaper (prctl(2)) with
+    one thread. Raises StartFailure or EngineError; then no process and no cgroup is left.
     """
-    plan = namespaces.plan(blueprint.spec.get("linux", {}).get("namespaces", []))
-    resources = blueprint.spec.get("linux", {}).get("resources")
+    channel, inner = sync.pair()
+    report, ours = sync.pair()
+    midwife = os.fork()
+    if midwife == 0:
+        ours.close()
+        _Midwife(blueprint, channel, inner).deliver(report, record)
+    inner.close()
+    report.close()
     try:
-        blueprint.cgroups.create(blueprint.cgroup_path, resources)
-        try:
-            return _Birth(blueprint, plan).deliver()
-        except BaseException:
-            blueprint.cgroups.kill(blueprint.cgroup_path)
-            blueprint.cgroups.remove(blueprint.cgroup_path)
-            raise
+        message, console = ours.receive()
+    except sync.ClosedError as error:
+        channel.close()
+        blueprint.cgroups.remove_tree(blueprint.cgroup_path)
+        raise errdefs.internal("the process that makes containers was killed") from error
+    except errdefs.EngineError:
+        channel.close()
+        raise
     finally:
-        plan.close()
+        ours.close()
+        os.waitpid(midwife, 0)
+    return Created(message["pid"], -1 if console is None else console, channel)
 
 
-class _Birth:
-    """The parent's side of `sync`'s talk."""
+class _Midwife:
+    """The process that makes one container, and ends when it is ready."""
 
-    def __init__(self, blueprint: Blueprint, plan: Namespaces) -> None:
+    def __init__(self, blueprint: Blueprint, channel: Channel, inner: Channel) -> None:
         self.blueprint = blueprint
-        self.plan = plan
-        self.channel, self.inner = sync.pair()
+        self.plan = Namespaces()
+        self.channel, self.inner = channel, inner
         self.root_mount = -1
         self.pid = 0
 
-    def deliver(self) -> Created:
+    def deliver(self, report: Channel, record: Callable[[int, int], None]) -> NoReturn:
+        """Report `born` with the terminal, or `failed`; never returns."""
         try:
-            self._fork()
-            console = self._await_ready()
-        except BaseException as error:
-            self._bury()
-            if isinstance(error, sync.ClosedError):
-                raise errdefs.internal("the container's init died before it was ready") from error
-            raise
-        return Created(self.pid, console, self.channel)
+            console = self._make()
+            record(os.getppid(), self.pid)
+            report.send({"type": "born", "pid": self.pid}, None if console < 0 else console)
+        except sync.ClosedError:
+            self._clear_away()
+            report.fail(errdefs.internal("the container's init died before it was ready"), 128)
+        except errdefs.EngineError as error:
+            self._clear_away()
+            code = error.exit_code if isinstance(error, sync.StartFailure) else 128
+            report.fail(error, code)
+        except OSError as error:
+            self._clear_away()
+            report.fail(errdefs.from_os_error("unable to start container process", error), 128)
+        except Exception as error:  # noqa: BLE001 - a fork must never run its parent's code
+            self._clear_away()
+            report.fail(errdefs.internal(f"{type(error).__name__}: {error}"), 128)
+        finally:
+            os._exit(0)
 
-    def _fork(self) -> None:
+    def _make(self) -> int:
+        linux = self.blueprint.spec.get("linux", {})
+        self.plan = namespaces.plan(linux.get("namespaces", []))
+        self.blueprint.cgroups.create(self.blueprint.cgroup_path, linux.get("resources"))
         if self.blueprint.in_user_namespace:
             self._fork_in_user_namespace()
-            return
-        self.plan.enter_pid()
-        self.pid = self._fork_member()
-        if self.pid == 0:
-            self.channel.close()
-            init.run(self.blueprint, self.plan, self.inner, self.root_mount)
-        self.inner.close()
+        else:
+            self.plan.enter_pid()
+            self.pid = self._fork_member()
+            if self.pid == 0:
+                self._be_init()
+            self.inner.close()
+        return self._await_ready()
+
+    def _be_init(self) -> NoReturn:
+        self.channel.close()
+        init.run(self.blueprint, self.plan, self.inner, self.root_mount)
 
     def _fork_member(self) -> int:
         """Fork a process that is in the container's cgroup before it does anything."""
@@ -117,24 +155,12 @@ class _Birth:
             self.pid = message["pid"]
         finally:
             os.waitpid(between, 0)
-            os.close(self.root_mount)
-        # Its parent is gone, and we, a subreaper, are its parent now.
-        self.channel.send({"type": "adopted"})
 
-    def _be_between(self) -> None:
+    def _be_between(self) -> NoReturn:
         try:
             self.channel.close()
             self.blueprint.join_cgroup()
-            flag = sc.CLONE_NEWUSER
-            if flag in self.plan.joined:
-                sc.setns(self.plan.joined[flag], flag)
-            else:
-                sc.unshare(flag)
-                self.inner.send({"type": "map"})
-                self.inner.expect("map")
-            os.setgroups([])
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
+            self._enter_user_namespace()
             self.plan.enter_pid()
             pid = os.fork()
             if pid == 0:
@@ -142,8 +168,22 @@ class _Birth:
             self.inner.send({"type": "child", "pid": pid})
         except OSError as error:
             self.inner.fail(errdefs.from_os_error("entering the user namespace", error), 128)
+        except errdefs.EngineError as error:
+            self.inner.fail(error, 128)
         finally:
             os._exit(0)
+
+    def _enter_user_namespace(self) -> None:
+        flag = sc.CLONE_NEWUSER
+        if flag in self.plan.joined:
+            sc.setns(self.plan.joined[flag], flag)
+        else:
+            sc.unshare(flag)
+            self.inner.send({"type": "map"})
+            self.inner.expect("map")
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
 
     def _write_maps(self, pid: int) -> None:
         linux = self.blueprint.spec["linux"]
@@ -170,14 +210,19 @@ class _Birth:
             else:
                 raise errdefs.internal(f"init said {message['type']} before it was ready")
 
-    def _bury(self) -> None:
+    def _clear_away(self) -> None:
+        """Leave no process and no cgroup behind."""
         self.channel.close()
         if self.pid:
             try:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
             except (ProcessLookupError, ChildProcessError):
-                return
+                pass  # it was not ours any more, or never had been
+        try:
+            self.blueprint.cgroups.remove_tree(self.blueprint.cgroup_path)
+        except (errdefs.EngineError, OSError):
+            return  # the error that led here is the one to tell; recovery removes the rest
 
 
 def _map_lines(mappings: list[IDMapping]) -> bytes:

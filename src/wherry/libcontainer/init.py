@@ -70,11 +70,8 @@ class _Init:
 
     def _set_apart(self) -> None:
         """Out of the shim's reach: its limits, its session, its descriptors, its fate."""
-        if self.blueprint.in_user_namespace:
-            self.channel.expect("adopted")
-        else:
+        if not self.blueprint.in_user_namespace:
             self.blueprint.join_cgroup()
-        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         score = self.process.get("oomScoreAdj")
         if score is not None:
             _write("/proc/self/oom_score_adj", str(score))
@@ -173,9 +170,10 @@ class _Init:
             self._enter_directory(required=True)
         arguments = self.process["args"]
         path = process.find_program(arguments[0], env)
-        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the change of user reset it
         self.channel.send({"type": "ready"})
         self.channel.expect("go")
+        # Our parent is the shim by now, and if it dies, so shall we.
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         try:
             os.execve(path, arguments, env)
         except OSError as error:

@@ -1,20 +1,22 @@
-"""The talk between a container's shim and its init, over a SOCK_SEQPACKET pair.
+"""The talk between a container's init and those who make it, over a SOCK_SEQPACKET pair.
 
 ::
 
-    shim                              init
+    midwife                           init
       | ---- fork ------------------->|  joins its cgroup, joins and makes namespaces
       |                               |  `lo`, host name, root file system, pivot_root
       | <--- console + descriptor ----|  (with a terminal)
       |                               |  limits, user, capabilities, seccomp
       | <--- ready -------------------|
+      |  tells the shim, and ends     |
+    shim                              |
       |  records pid and state        |
       | ---- go --------------------->|  execve
       | <--- end of file -------------|  the program runs: close-on-exec closed the socket
       |  or: failed {message, code}   |
 
 With a user namespace a process between the two enters it first: it says `map`, hears `map` when
-its maps are written, forks init, says `child {pid}` and ends; init hears `adopted`.
+its maps are written, forks init, says `child {pid}` and ends.
 
 A message is JSON; a failure carries a kind of error, one sentence, and the exit code that Docker
 gives to such a container (126, 127 or 128).
@@ -24,7 +26,7 @@ import json
 import os
 import socket
 import struct
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 from wherry import errdefs
 
@@ -32,7 +34,7 @@ _LIMIT = 32768
 
 
 class Message(TypedDict, total=False):
-    """One message; `type` is one of console, ready, go, map, child, adopted, failed."""
+    """One message; `type` is one of console, ready, go, map, child, born, failed."""
 
     type: str
     pid: int
@@ -56,6 +58,10 @@ class ClosedError(Exception):
 def pair() -> tuple["Channel", "Channel"]:
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Channel(left), Channel(right)
+
+
+def _raise_failure(message: Message) -> NoReturn:
+    raise StartFailure(errdefs.Kind[message["kind"]], message["message"], message["code"])
 
 
 class Channel:
@@ -95,7 +101,7 @@ class Channel:
         if message["type"] == "failed":
             if fd is not None:
                 os.close(fd)
-            raise StartFailure(errdefs.Kind[message["kind"]], message["message"], message["code"])
+            _raise_failure(message)
         return message, fd
 
     def expect(self, wanted: str) -> int | None:
@@ -107,6 +113,20 @@ class Channel:
         if message["type"] != wanted:
             raise errdefs.internal(f"expected {wanted} from the other side, got {message['type']}")
         return fd
+
+    def go(self) -> None:
+        """Say `go` and wait until the program runs. Raises StartFailure.
+
+        What `send` and `receive` do, in the words that a shim can afford: it runs this once and
+        keeps every page that it has touched.
+        """
+        try:
+            self.socket.send(b'{"type": "go"}')
+            data = self.socket.recv(_LIMIT)
+        except OSError:
+            data = b'{"type": "failed", "kind": "INTERNAL", "message": "init died", "code": 128}'
+        if data:
+            _raise_failure(json.loads(data))
 
     def fail(self, error: errdefs.EngineError, code: int) -> None:
         """Say that the start failed; silent if nobody listens."""

@@ -142,6 +142,7 @@ class Runtime:
         shutil.rmtree(run_dir, ignore_errors=True)
         # Passable, so that a container's root in a user namespace reaches what it is mounted upon.
         run_dir.mkdir(0o711)
+        run_dir.joinpath("rootfs").mkdir(0o711)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         task = Task(start.id, ours, self._mourn)
         try:

@@ -7,7 +7,6 @@ needs: `shim.sock` to talk to, `pid`, and at the end `exit.json`, written before
 import contextlib
 import json
 import os
-import selectors
 import signal
 import socket
 import time
@@ -22,7 +21,7 @@ from wherry.linux import syscalls as sc
 from wherry.linux.cgroups import Cgroups
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
-from wherry.shim.streams import Attached, Streams, Watch
+from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
 from wherry.spec.runtime import Spec
 
@@ -31,6 +30,8 @@ from wherry.spec.runtime import Spec
 _DRAIN_SECONDS = 2.0
 # How long a client that does not read keeps its stream, and so this process.
 _FLUSH_SECONDS = 10.0
+# How often strays are looked for, in the rare container that has no pid namespace of its own.
+_REAP_SECONDS = 5.0
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Shim:
         self.run_dir = request["run_dir"]
         self.cgroup_path = birth.spec["linux"]["cgroupsPath"]
         self.terminal = birth.spec["process"].get("terminal", False)
+        self.shares_pids = {"type": "pid"} not in birth.spec["linux"].get("namespaces", [])
         self.watch = Watch()
         self.connections = [birth.control]
         self.pid = 0
@@ -91,18 +93,13 @@ class Shim:
             os.dup2(null, target)  # the launcher's standard error ends with the daemon, we don't
         sc.prctl(sc.PR_SET_NAME, b"wherry-shim")
         sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self.wakeup, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        # A service manager that stops the daemon's group must not stop the containers.
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        # The launcher has its children reaped by the kernel; we want to know how ours end.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def _start(self) -> None:
         staging = f"{self.run_dir}/rootfs"
-        os.makedirs(staging, 0o711, exist_ok=True)
         self.streams = self._make_streams()
-        created = create.create(self._blueprint(staging))
+        created = create.create(self._blueprint(staging), self._record_birth)
         self.pid = created.pid
         for fd in self._child_ends:
             os.close(fd)
@@ -110,7 +107,6 @@ class Shim:
             self.streams.stdin = created.console
             self.streams.add_source(created.console, "stdout")
         self._listen()
-        pidfile.write(f"{self.run_dir}/pid", self.cgroup_path, os.getpid(), self.pid)
         try:
             created.start()
         except StartFailure:
@@ -121,6 +117,10 @@ class Shim:
         for client in self.birth.attached:
             self.streams.attach(client)
         self._tell({"op": "started", "pid": self.pid, "started_at": self.started_at})
+
+    def _record_birth(self, shim: int, pid: int) -> None:
+        """Called in the process that makes the container, before the program may run."""
+        pidfile.write(f"{self.run_dir}/pid", self.cgroup_path, shim, pid)
 
     def _make_streams(self) -> Streams:
         request = self.birth.request
@@ -185,13 +185,15 @@ class Shim:
     def _serve(self) -> None:
         assert self.listener
         assert self.streams
-        read = selectors.EVENT_READ
-        self.watch.set(self.wakeup, read, lambda _: self._reap())
+        read = READ
+        init = os.pidfd_open(self.pid)
+        self.watch.set(init, read, lambda _: self._reap(init))
         self.watch.set(self.listener.fileno(), read, lambda _: self._accept())
         self._watch_connection(self.birth.control)
-        self._reap()
         while not self._finished():
             self.watch.wait(self._patience())
+            if self.shares_pids and self.status is None:
+                self._reap_strays()
 
     def _finished(self) -> bool:
         """Whether all is done; takes the steps of the end as they become due."""
@@ -212,12 +214,15 @@ class Shim:
     def _patience(self) -> float | None:
         """Seconds until something is due whatever happens, or None."""
         if self.status is None:
-            return None
+            return _REAP_SECONDS if self.shares_pids else None
         return _DRAIN_SECONDS / 8 if self.exit is None else _FLUSH_SECONDS / 8
 
-    def _reap(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.wakeup, 512)
+    def _reap(self, init: int) -> None:
+        """The first process has ended; so have, perhaps, others that it left to us."""
+        self.watch.forget(init)
+        os.close(init)
+        self.ended = time.monotonic()
+        self._end_companions()
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -227,8 +232,19 @@ class Shim:
                 return
             if pid == self.pid:
                 self.status = status
-                self.ended = time.monotonic()
-                # Without a pid namespace of its own, others of the container may live on.
+
+    def _reap_strays(self) -> None:
+        """Processes that lost their parent are ours, where no pid namespace has its own init."""
+        while True:
+            left = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if left is None or left.si_pid == self.pid:
+                return
+            os.waitpid(left.si_pid, 0)
+
+    def _end_companions(self) -> None:
+        """Without a pid namespace of its own, others of the container may live on."""
+        if self.shares_pids:
+            with contextlib.suppress(errdefs.EngineError, OSError):
                 self.birth.cgroups.kill(self.cgroup_path)
 
     def _record_exit(self) -> None:
@@ -243,7 +259,10 @@ class Shim:
             "finished_at": clock.now(),
             "error": f"log: {self.streams.log_error}" if self.streams.log_error else "",
         }
-        pidfile.write_atomically(f"{self.run_dir}/exit.json", json.dumps(self.exit).encode())
+        document = json.dumps(self.exit).encode()
+        # With no room on /run the daemon still hears it, if there is one.
+        with contextlib.suppress(OSError):
+            pidfile.write_atomically(f"{self.run_dir}/exit.json", document)
         self._tell({"op": "exit", "exit": self.exit})
 
     def _clean(self) -> None:
@@ -269,7 +288,7 @@ class Shim:
 
     def _watch_connection(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        self.watch.set(connection.fileno(), selectors.EVENT_READ, lambda _: self._hear(connection))
+        self.watch.set(connection.fileno(), READ, lambda _: self._hear(connection))
 
     def _drop(self, connection: socket.socket) -> None:
         self.watch.forget(connection.fileno())
@@ -299,6 +318,8 @@ class Shim:
             self._obey(message, fds, reply)
         except errdefs.EngineError as error:
             reply["kind"], reply["message"] = error.kind.name, error.message
+        except (KeyError, TypeError, OSError) as error:
+            reply["kind"], reply["message"] = "INVALID_ARGUMENT", f"{message.get('op')}: {error}"
         finally:
             for fd in fds:
                 os.close(fd)

@@ -5,7 +5,7 @@ is behind that far, the container's output waits for it, as a pipe would.
 """
 
 import os
-import selectors
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from wherry.shim.wire import AttachFlags
 HIGH = 1 << 20
 LOW = 1 << 18
 CHUNK = 1 << 16
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 _FRAME = struct.Struct(">BxxxL")
 _KINDS = {"stdout": 1, "stderr": 2}
 
@@ -25,34 +26,42 @@ Callback = Callable[[int], None]
 
 
 class Watch:
-    """Descriptors and what to call when they are ready: a selector with fewer words."""
+    """Descriptors and what to call when they are ready.
+
+    Upon epoll itself, not `selectors`: each Python function that a shim runs costs it pages that
+    it else shares with the launcher.
+    """
 
     def __init__(self) -> None:
-        self._selector = selectors.EpollSelector()
-        self._events: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[int, Callback]] = {}
 
     def set(self, fd: int, events: int, callback: Callback) -> None:
-        """Watch `fd` for `events` (EVENT_READ, EVENT_WRITE, 0 for none) from now on."""
-        if self._events.get(fd, 0) == events:
-            return
-        if events == 0:
+        """Watch `fd` for `events` (READ, WRITE, both, or 0 for none) from now on."""
+        if fd not in self._watched:
+            if events:
+                self._epoll.register(fd, events)
+                self._watched[fd] = (events, callback)
+        elif events == 0:
             self.forget(fd)
-        elif fd in self._events:
-            self._selector.modify(fd, events, callback)
-            self._events[fd] = events
-        else:
-            self._selector.register(fd, events, callback)
-            self._events[fd] = events
+        elif self._watched[fd][0] != events:
+            self._epoll.modify(fd, events)
+            self._watched[fd] = (events, callback)
+
+    def close(self) -> None:
+        self._epoll.close()
 
     def forget(self, fd: int) -> None:
-        if self._events.pop(fd, 0):
-            self._selector.unregister(fd)
+        if self._watched.pop(fd, None):
+            self._epoll.unregister(fd)
 
-    def wait(self, timeout: float | None) -> None:
-        """Call back for all that is ready within `timeout` seconds."""
-        for key, events in self._selector.select(timeout):
-            if key.fd in self._events:
-                key.data(events)
+    def wait(self, seconds: float | None) -> None:
+        """Call back for all that is ready within `seconds`; an end or an error reads as READ."""
+        for fd, events in self._epoll.poll(seconds):
+            watched = self._watched.get(fd)
+            if watched:
+                ready = events & WRITE | (READ if events & ~WRITE else 0)
+                watched[1](ready)
 
 
 class Attached:
@@ -152,15 +161,15 @@ class Streams:
 
     def _rewatch(self) -> None:
         for fd in self.sources:
-            events = 0 if self._paused else selectors.EVENT_READ
+            events = 0 if self._paused else READ
             if fd == self.stdin and self._input:
-                events |= selectors.EVENT_WRITE
+                events |= WRITE
             self.watch.set(fd, events, partial(self._source_ready, fd))
 
     def _source_ready(self, fd: int, ready: int) -> None:
-        if ready & selectors.EVENT_WRITE and fd == self.stdin:
+        if ready & WRITE and fd == self.stdin:
             self._write_input()
-        if ready & selectors.EVENT_READ and not self._paused:
+        if ready & READ and not self._paused:
             self._read_source(fd)
 
     # --- clients ----------------------------------------------------------------------------
@@ -179,17 +188,17 @@ class Streams:
             self._regulate()
 
     def _watch_client(self, client: Attached) -> None:
-        events = selectors.EVENT_WRITE if client.buffer else 0
+        events = WRITE if client.buffer else 0
         if client.reading and len(self._input) < HIGH:
-            events |= selectors.EVENT_READ
+            events |= READ
         fd = client.socket.fileno()
         self.watch.set(fd, events, lambda ready: self._client_ready(client, ready))
 
     def _client_ready(self, client: Attached, ready: int) -> None:
-        if ready & selectors.EVENT_WRITE and client.buffer:
+        if ready & WRITE and client.buffer:
             self._flush(client)
             self._regulate()
-        if ready & selectors.EVENT_READ and client.reading and client in self.attached:
+        if ready & READ and client.reading and client in self.attached:
             self._read_client(client)
 
     def _read_client(self, client: Attached) -> None:
@@ -239,7 +248,7 @@ class Streams:
         if self.terminal:
             self._rewatch()
         elif self.stdin >= 0:
-            events = selectors.EVENT_WRITE if self._input else 0
+            events = WRITE if self._input else 0
             self.watch.set(self.stdin, events, lambda _: self._write_input())
 
     def _close_input(self) -> None:
