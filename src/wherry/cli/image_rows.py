@@ -51,7 +51,7 @@ def named(image: ImageSummary, digests: bool) -> Iterator[tuple[str, str, str]]:
                 yield repository, tag, digest
     for repository, values in known.items():
         if repository not in tags:
-            for digest in values if digests else values[:1]:
+            for digest in values if digests else [""]:
                 yield repository, NONE, digest
 
 
@@ -82,9 +82,9 @@ def _counted(count: int) -> str:
 
 
 def _sized(size: int) -> str:
-    return "N/A" if size < 0 else human_size(size, 3)
+    return "N/A" if size < 0 else human_size(size)
 
 
 def _unique(image: ImageSummary) -> str:
     shared = image.get("SharedSize", -1)
-    return "N/A" if shared < 0 else human_size(image["Size"] - shared, 3)
+    return "N/A" if shared < 0 else human_size(image["Size"] - shared)

@@ -37,6 +37,19 @@ def indent(text: str, level: int = 0) -> str:
     return "".join(pieces)
 
 
+def compact(text: str) -> str:
+    """`text`, valid JSON, without the space between its tokens."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(text):
+        quote = text.find('"', at)
+        end = len(text) if quote < 0 else quote
+        pieces.append("".join(text[at:end].split()))
+        at = end if quote < 0 else _string_end(text, quote)
+        pieces.append(text[end:at])
+    return "".join(pieces)
+
+
 def _skip_space(text: str, at: int) -> int:
     while text[at : at + 1] in (" ", "\t", "\r", "\n"):
         at += 1

@@ -69,7 +69,9 @@ def _renderer(form: str) -> Callable[[object], str] | None:
 
 def _show(texts: list[str], form: str, render: Callable[[object], str] | None) -> None:
     if form == "json":
-        out_line(f"[{','.join(texts)}]")
+        from wherry.cli.jsonindent import compact
+
+        out_line(compact(f"[{','.join(texts)}]"))
     elif render is None:
         from wherry.cli.jsonindent import indent
 

@@ -19,7 +19,7 @@ def _run(context: Context, parsed: Parsed) -> int:
     summaries = context.client.containers(parsed.switch("all"), last, size, filters)
     truncated = not parsed.switch("no-trunc")
     rows = [container_row(summary, truncated) for summary in summaries]
-    if parsed.switch("quiet") and not form:
+    if parsed.switch("quiet"):
         for row in rows:
             out_line(str(row["ID"]()))
         return 0

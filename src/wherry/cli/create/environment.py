@@ -20,9 +20,8 @@ def environment(files: Sequence[str], given: Sequence[str]) -> list[str]:
     for path in files:
         variables += [known for line in _lines(path) for known in _from_here(line)]
     for variable in given:
-        if not variable.partition("=")[0]:
-            raise CliError(f"invalid environment variable: {variable}", CLI_FAILED)
-        variables += _from_here(variable)
+        # A name that has no value here is sent alone: it takes the image's variable away.
+        variables += _from_here(variable) or [variable]
     return variables
 
 
@@ -38,8 +37,6 @@ def labels(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for label in [line for path in files for line in _lines(path)] + list(given):
         name, _, value = label.partition("=")
-        if not name:
-            raise CliError(f"invalid label format: {label!r}", CLI_FAILED)
         found[name] = value
     return found
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from wherry.cli.create.values import (
     blkio_weight,
     device_rate,
+    device_rule,
+    extra_host,
     key_value,
+    named,
     security_option,
+    stream,
     ulimit,
 )
 from wherry.cli.flags import Flag, integer
 from wherry.cli.units import read_cpus, read_duration, read_size, read_swap
 
 PROCESS = (
-    Flag("attach", "a", "Attach to STDIN, STDOUT or STDERR", "list", many=True),
+    Flag("attach", "a", "Attach to STDIN, STDOUT or STDERR", "list", many=True, convert=stream),
     Flag("domainname", "", "Container NIS domain name", "string"),
     Flag("entrypoint", "", "Overwrite the default ENTRYPOINT of the image", "string"),
-    Flag("env", "e", "Set environment variables", "list", many=True),
+    Flag("env", "e", "Set environment variables", "list", many=True, convert=named),
     Flag("env-file", "", "Read in a file of environment variables", "list", many=True),
     Flag("group-add", "", "Add additional groups to join", "list", many=True),
     Flag("hostname", "h", "Container host name", "string"),
@@ -36,7 +40,7 @@ PROCESS = (
 IDENTITY = (
     Flag("annotation", "", "Add an annotation, passed to the runtime", "map", many=True),
     Flag("cidfile", "", "Write the container ID to the file", "string"),
-    Flag("label", "l", "Set meta data on a container", "list", many=True),
+    Flag("label", "l", "Set meta data on a container", "list", many=True, convert=named),
     Flag("label-file", "", "Read in a line delimited file of labels", "list", many=True),
     Flag("name", "", "Assign a name to the container", "string"),
     Flag("platform", "", "The image's platform, where there are several", "string"),
@@ -67,7 +71,14 @@ ISOLATION = (
     Flag("cgroup-parent", "", "Parent cgroup for the container", "string"),
     Flag("cgroupns", "", "Cgroup namespace to use: host or private", "string"),
     Flag("device", "", "Add a host device to the container", "list", many=True),
-    Flag("device-cgroup-rule", "", "Add a rule to the allowed devices", "list", many=True),
+    Flag(
+        "device-cgroup-rule",
+        "",
+        "Add a rule to the allowed devices",
+        "list",
+        many=True,
+        convert=device_rule,
+    ),
     Flag("ipc", "", "IPC mode to use", "string"),
     Flag("pid", "", "PID namespace to use", "string"),
     Flag("privileged", "", "Give extended privileges to this container"),
@@ -110,7 +121,7 @@ RESOURCES = (
 )  # fmt: skip
 
 NETWORK = (
-    Flag("add-host", "", "Add a host name, host:ip", "list", many=True),
+    Flag("add-host", "", "Add a host name, host:ip", "list", many=True, convert=extra_host),
     Flag("dns", "", "Set custom DNS servers", "list", many=True),
     Flag("dns-opt", "", "", "list", many=True, hidden=True, target="dns-option"),
     Flag("dns-option", "", "Set DNS options", "list", many=True),

@@ -20,7 +20,7 @@ def binds_and_volumes(volumes: Iterable[str]) -> tuple[list[str], dict[str, obje
     anonymous: dict[str, object] = {}
     for volume in volumes:
         source, colon, rest = volume.partition(":")
-        if not volume or (colon and not rest):
+        if not volume or (colon and not (source and rest)):
             raise ValueError(f"invalid volume specification: {volume!r} (source:target[:mode])")
         if not colon:
             anonymous[volume] = {}

@@ -10,6 +10,7 @@ from wherry.cli.create.environment import environment, labels
 from wherry.cli.create.mounts import binds_and_volumes, read_mount, tmpfs
 from wherry.cli.create.networks import endpoints, exposed_and_bound, read_networks
 from wherry.cli.create.values import (
+    capabilities,
     mapping,
     read_device,
     read_rate,
@@ -43,8 +44,6 @@ _HOST_TEXTS = {
 }
 _HOST_LISTS = {
     "add-host": "ExtraHosts",
-    "cap-add": "CapAdd",
-    "cap-drop": "CapDrop",
     "device-cgroup-rule": "DeviceCgroupRules",
     "dns": "Dns",
     "dns-option": "DnsOptions",
@@ -131,13 +130,7 @@ def _request(parsed: Parsed, detached: bool) -> Request:
 
 
 def _attached(parsed: Parsed) -> tuple[bool, bool, bool]:
-    names = [name.lower() for name in parsed.texts("attach")]
-    for name in names:
-        if name not in ("stdin", "stdout", "stderr"):
-            raise ValueError(
-                f'invalid argument "{name}" for "-a, --attach" flag: '
-                "valid streams are STDIN, STDOUT and STDERR"
-            )
+    names = parsed.texts("attach")
     if not names:
         return parsed.switch("interactive"), True, True
     return "stdin" in names, "stdout" in names, "stderr" in names
@@ -160,6 +153,23 @@ def _host_config(parsed: Parsed) -> Body:
     host |= {key: parsed.texts(name) for name, key in _HOST_LISTS.items() if parsed.texts(name)}
     host |= {key: True for name, key in _HOST_SWITCHES.items() if parsed.switch(name)}
     host |= {key: parsed.number(name) for name, key in _HOST_NUMBERS.items() if parsed.given(name)}
+    _put_values(host, parsed)
+    if parsed.text("restart"):
+        host["RestartPolicy"] = read_restart(parsed.text("restart"))
+        if parsed.switch("rm") and parsed.text("restart") != "no":
+            raise ValueError("conflicting options: cannot specify both --restart and --rm")
+    if parsed.text("log-driver") or parsed.texts("log-opt"):
+        options = mapping(parsed.texts("log-opt"))
+        host["LogConfig"] = {"Type": parsed.text("log-driver"), "Config": options}
+    _put_security(host, parsed.texts("security-opt"))
+    return host
+
+
+def _put_values(host: Body, parsed: Parsed) -> None:
+    """The lists whose elements have a form of their own in the API."""
+    for name, key in (("cap-add", "CapAdd"), ("cap-drop", "CapDrop")):
+        if parsed.texts(name):
+            host[key] = capabilities(parsed.texts(name))
     for name, key in _HOST_MAPS.items():
         if parsed.texts(name):
             host[key] = mapping(parsed.texts(name))
@@ -172,15 +182,6 @@ def _host_config(parsed: Parsed) -> Body:
         host["Ulimits"] = [read_ulimit(text) for text in parsed.texts("ulimit")]
     if parsed.texts("device"):
         host["Devices"] = [read_device(text) for text in parsed.texts("device")]
-    if parsed.text("restart"):
-        host["RestartPolicy"] = read_restart(parsed.text("restart"))
-        if parsed.switch("rm") and parsed.text("restart") != "no":
-            raise ValueError("conflicting options: cannot specify both --restart and --rm")
-    if parsed.text("log-driver") or parsed.texts("log-opt"):
-        options = mapping(parsed.texts("log-opt"))
-        host["LogConfig"] = {"Type": parsed.text("log-driver"), "Config": options}
-    _put_security(host, parsed.texts("security-opt"))
-    return host
 
 
 def _put_security(host: Body, options: list[str]) -> None:

@@ -16,6 +16,51 @@ def key_value(text: str) -> str:
     return text
 
 
+def named(text: str) -> str:
+    """A variable or a label: a name, and maybe a value."""
+    if not text.partition("=")[0]:
+        raise ValueError(f"{text!r} has no name")
+    return text
+
+
+def stream(text: str) -> str:
+    if text.lower() not in ("stdin", "stdout", "stderr"):
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+    return text.lower()
+
+
+def device_rule(text: str) -> str:
+    """`c 1:3 rwm`, with `*` for any number."""
+    kind, _, rest = text.partition(" ")
+    numbers, _, modes = rest.partition(" ")
+    major, _, minor = numbers.partition(":")
+    if (
+        kind not in ("a", "b", "c")
+        or not all(number == "*" or number.isdecimal() for number in (major, minor))
+        or not modes
+        or not _is_mode(modes)
+    ):
+        raise ValueError(f"invalid device cgroup format {text!r} (such as 'c 1:3 rwm')")
+    return text
+
+
+def extra_host(text: str) -> str:
+    """`name:ip` or `name=ip` as the API wants it; an IPv6 address may stand in brackets."""
+    at = min((place for place in (text.find("="), text.find(":")) if place > 0), default=0)
+    name, address = text[:at], text[at + 1 :]
+    if not at or not address:
+        raise ValueError(f"bad format for add-host: {text!r} (name:ip)")
+    return f"{name}:{address.removeprefix('[').removesuffix(']')}"
+
+
+def capabilities(names: Iterable[str]) -> list[str]:
+    """Full names, each once: `net_admin` is CAP_NET_ADMIN, `all` is ALL."""
+    full = (name.strip().upper() for name in names)
+    return sorted(
+        {name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in full}
+    )
+
+
 def mapping(pairs: Iterable[str]) -> dict[str, str]:
     """`name=value` options as a dictionary; a name alone has the empty value."""
     result: dict[str, str] = {}

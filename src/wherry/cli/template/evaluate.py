@@ -159,6 +159,8 @@ def _member(value: object, name: str, arguments: tuple[object, ...]) -> object:
     key = name if name in value else _other_spelling(value, name)
     member = value[key]
     if not callable(member):
+        if arguments:
+            raise TemplateError(f"{name} has arguments but cannot be invoked as function")
         return member
     try:
         return member(*arguments)
