@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from wherry import errdefs
 from wherry.content.store import ContentStore
@@ -22,6 +22,9 @@ from wherry.spec import platform
 from wherry.spec.digest import Digest
 from wherry.spec.image import ImageConfig, decode_config, decode_descriptor
 from wherry.spec.platform import Platform
+
+Names: TypeAlias = list[NameRecord]
+Images: TypeAlias = list[Image]
 
 
 class ImageStore:
@@ -62,14 +65,19 @@ class ImageStore:
 
     def list(self) -> list[Image]:
         """All images, the newest first."""
-        return self._database.read(lambda tx: [self._image(tx, each) for each in tx.images()])
+        return self._database.read(self._all)
 
     def resolve(self, text: str) -> Image:
         """The image that `text` means: a name, a name with a digest, an ID or its beginning.
 
         Raises NotFound, or InvalidArgument for no possible name and for an ambiguous ID.
         """
-        return self._database.read(lambda tx: self._image(tx, resolve(tx, text).image))
+
+        def find(tx: Transaction) -> Image:
+            record = resolve(tx, text).image
+            return self._image(record, tx.names(record.id), tx.image_size(record.id))
+
+        return self._database.read(find)
 
     def tag(self, source: str, name: str) -> None:
         """Give an image another name; an image that had it loses it, and stays.
@@ -122,16 +130,25 @@ class ImageStore:
         """Free what nobody holds any more: after a container has gone whose image went before."""
         self.collector.collect()
 
-    def _image(self, tx: Transaction, record: ImageRecord) -> Image:
-        usages = {row.diff_id: row.usage for row in map(tx.layer, set(record.layers)) if row}
+    def _all(self, tx: Transaction) -> Images:
+        sizes = tx.image_sizes()
+        names: dict[Digest, Names] = {}
+        for name in tx.names():
+            names.setdefault(name.image_id, []).append(name)
+        return [
+            self._image(record, names.get(record.id, []), sizes.get(record.id, 0))
+            for record in tx.images()
+        ]
+
+    def _image(self, record: ImageRecord, names: Names, size: int) -> Image:
         return Image(
             record.id,
-            tuple(parse(name.name) for name in tx.names(record.id)),
+            tuple(parse(name.name) for name in names),
             decode_descriptor(record.target),
             record.manifest,
             self._config(record.id),
             record.layers,
-            sum(usages.get(diff_id, 0) for diff_id in record.layers),
+            size,
             record.added_at,
         )
 

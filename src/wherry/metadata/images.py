@@ -76,13 +76,28 @@ class ImageTable:
         )
 
     def image(self, image_id: Digest) -> ImageRecord | None:
-        row = self._connection.execute("SELECT * FROM images WHERE id = ?", (image_id,)).fetchone()
-        return self._image(row) if row else None
+        return next(iter(self._images("WHERE {} = ?", image_id)), None)
 
     def images(self) -> list[ImageRecord]:
         """All images, the newest first."""
-        rows = self._connection.execute("SELECT * FROM images ORDER BY added_at DESC, id")
-        return [self._image(row) for row in rows.fetchall()]
+        return self._images("")
+
+    def image_sizes(self) -> dict[Digest, int]:
+        """For each image with layers, what its files take, in bytes."""
+        rows = self._connection.execute(
+            "SELECT image_id, sum(usage) FROM image_layers JOIN layers USING (diff_id) "
+            "GROUP BY image_id"
+        )
+        return {Digest(image_id): usage for image_id, usage in rows}
+
+    def image_size(self, image_id: Digest) -> int:
+        """What the image's files take, in bytes."""
+        (size,) = self._connection.execute(
+            "SELECT coalesce(sum(usage), 0) FROM image_layers JOIN layers USING (diff_id) "
+            "WHERE image_id = ?",
+            (image_id,),
+        ).fetchone()
+        return int(size)
 
     def image_ids(self, prefix: str = "", limit: int = -1) -> list[Digest]:
         """IDs whose hexadecimal digits begin with `prefix`, at most `limit` if not negative."""
@@ -98,22 +113,36 @@ class ImageTable:
         self._connection.execute("DELETE FROM names WHERE image_id = ?", (image_id,))
         self._connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
-    def _image(self, row: tuple[str, bytes, str, int]) -> ImageRecord:
-        image_id, target, manifest, added_at = row
-        layers = self._connection.execute(
-            "SELECT diff_id FROM image_layers WHERE image_id = ? ORDER BY position", (image_id,)
-        )
-        blobs = self._connection.execute(
-            "SELECT digest FROM image_blobs WHERE image_id = ?", (image_id,)
-        )
-        return ImageRecord(
-            Digest(image_id),
-            target,
-            Digest(manifest),
-            added_at,
-            tuple(Digest(diff_id) for (diff_id,) in layers),
-            frozenset(Digest(digest) for (digest,) in blobs),
-        )
+    def _images(self, condition: str, *values: str) -> list[ImageRecord]:
+        """Images by three queries, however many they are; `{}` stands for the ID's column."""
+        execute = self._connection.execute
+        by_id, by_image = condition.format("id"), condition.format("image_id")
+        layers: dict[str, list[Digest]] = {}
+        for image_id, diff_id in execute(
+            f"SELECT image_id, diff_id FROM image_layers {by_image} ORDER BY image_id, position",  # noqa: S608
+            values,
+        ):
+            layers.setdefault(image_id, []).append(Digest(diff_id))
+        blobs: dict[str, list[Digest]] = {}
+        for image_id, digest in execute(
+            f"SELECT image_id, digest FROM image_blobs {by_image}",  # noqa: S608
+            values,
+        ):
+            blobs.setdefault(image_id, []).append(Digest(digest))
+        return [
+            ImageRecord(
+                Digest(image_id),
+                target,
+                Digest(manifest),
+                added_at,
+                tuple(layers.get(image_id, ())),
+                frozenset(blobs.get(image_id, ())),
+            )
+            for image_id, target, manifest, added_at in execute(
+                f"SELECT * FROM images {by_id} ORDER BY added_at DESC, id",  # noqa: S608
+                values,
+            )
+        ]
 
     # --- names -----------------------------------------------------------------------------------
 
