@@ -56,8 +56,9 @@ def compile_filter(section: Seccomp, machine: str | None = None) -> bytes:
 
     Like runc, a filter that denies by default answers ENOSYS to a number beyond the newest that
     the section names, so that programs fall back to what they did before that call was there
-    (moby/moby#42871 shows what EPERM does to them). Beyond runc, so do x32's numbers if the
-    section hasn't x32, and holes in front of x32's and arm's private numbers.
+    (opencontainers/runc#2151 has what EPERM did to them). Beyond runc, so do x32's numbers if the
+    section hasn't x32, the holes in front of x32's and arm's private numbers, and the native
+    architecture's numbers if the section doesn't list it.
 
     Raises EngineError INVALID_ARGUMENT for an unknown architecture, action or comparison and for
     a section too large for the kernel, NOT_IMPLEMENTED for SCMP_ACT_NOTIFY.
@@ -75,7 +76,6 @@ class _Run(typing.NamedTuple):
 
     start: int
     outcome: Outcome
-    wide: bool
 
 
 class _Compiler:
@@ -86,7 +86,7 @@ class _Compiler:
         self._default = self._profile.default
         self._stub = section.get("defaultAction") not in _PERMISSIVE
         self._program = Assembler()
-        self._checks: dict[tuple[Outcome, bool], int] = {}
+        self._checks: dict[Outcome, int] = {}
 
     def compile(self, families: dict[int, list[Architecture]]) -> bytes:
         program = self._program
@@ -101,13 +101,12 @@ class _Compiler:
     def _family(self, family: list[Architecture]) -> int:
         """The search for a number's outcome among the architectures that share an audit number."""
         unnamed: dict[int, int] = {}
-        named: dict[int, tuple[Outcome, bool]] = {}
+        named: dict[int, Outcome] = {}
         if family[0].audit == AUDIT_X86_64:
             unnamed |= self._absent()
         for member in family:
             unnamed |= self._unnamed(member)
-            for number, outcome in rules.outcomes(self._profile, member).items():
-                named[number] = (outcome, member.wide)
+            named |= rules.outcomes(self._profile, member)
         runs = _runs(unnamed, named)
         self._program.follow(self._search(runs, 0, len(runs)))
         return self._program.load(_NUMBER)
@@ -135,79 +134,73 @@ class _Compiler:
     def _search(self, runs: list[_Run], low: int, high: int) -> int:
         """Find the run that A is in, among those from `low` to before `high`."""
         if high - low == 1:
-            return self._outcome(runs[low])
+            return self._outcome(runs[low].outcome)
         if high - low == 3 and _is_one_exception(runs[low:high]):
-            exception = self._outcome(runs[low + 1])
-            return self._program.jump(JEQ, runs[low + 1].start, exception, self._outcome(runs[low]))
+            exception = self._outcome(runs[low + 1].outcome)
+            return self._program.jump(
+                JEQ, runs[low + 1].start, exception, self._outcome(runs[low].outcome)
+            )
         middle = (low + high) // 2
         above = self._search(runs, middle, high)
         below = self._search(runs, low, middle)
         return self._program.jump(JGE, runs[middle].start, above, below)
 
-    def _outcome(self, run: _Run) -> int:
-        if isinstance(run.outcome, int):
-            return self._program.ret(run.outcome)
-        key = (run.outcome, run.wide)
-        if key not in self._checks:
+    def _outcome(self, outcome: Outcome) -> int:
+        if isinstance(outcome, int):
+            return self._program.ret(outcome)
+        if outcome not in self._checks:
             checks = self._program.ret(self._default)
-            for rule in reversed(run.outcome):
+            for rule in reversed(outcome):
                 holds = self._program.ret(rule.action)
                 for condition in reversed(rule.conditions):
-                    holds = self._condition(condition, run.wide, holds, checks)
+                    holds = self._condition(condition, holds, checks)
                 checks = holds
-            self._checks[key] = checks
-        return self._checks[key]
+            self._checks[outcome] = checks
+        return self._checks[outcome]
 
-    def _condition(self, condition: Condition, wide: bool, true: int, false: int) -> int:
+    def _condition(self, condition: Condition, true: int, false: int) -> int:
         """Go to `true` if the condition holds. Two 32-bit comparisons do for one of 64 bits."""
         if condition.operator in (rules.NE, rules.LT, rules.LE):
             true, false = false, true
         offset = _ARGUMENTS + 8 * condition.argument
         if condition.operator == rules.MASKED_EQ:
-            return self._masked_equal(condition, offset, wide, true, false)
+            return self._masked_equal(condition, offset, true, false)
         program = self._program
         test = _TESTS[condition.operator]
-        chosen = program.jump(test, condition.value & _LOW_BITS, true, false)
+        program.jump(test, condition.value & _LOW_BITS, true, false)
         chosen = program.load(offset)
-        if not wide:
+        if not condition.mask >> 32:
             return chosen
         high = condition.value >> 32
         chosen = program.jump(JEQ, high, chosen, false)
         if test != JEQ:
-            chosen = program.jump(JGT, high, true, chosen)
+            program.jump(JGT, high, true, chosen)
         return program.load(offset + 4)
 
-    def _masked_equal(
-        self, condition: Condition, offset: int, wide: bool, true: int, false: int
-    ) -> int:
+    def _masked_equal(self, condition: Condition, offset: int, true: int, false: int) -> int:
         chosen = true
-        halves = [(offset, 0), (offset + 4, 32)] if wide else [(offset, 0)]
-        for place, shift in halves:
+        for place, shift in ((offset, 0), (offset + 4, 32)):
             mask = condition.mask >> shift & _LOW_BITS
             if mask:
-                value = condition.value >> shift & _LOW_BITS
-                self._program.jump(JEQ, value, chosen, false)
+                self._program.jump(JEQ, condition.value >> shift & _LOW_BITS, chosen, false)
                 self._program.mask(mask)
                 chosen = self._program.load(place)
         return chosen
 
 
-def _runs(unnamed: dict[int, int], named: dict[int, tuple[Outcome, bool]]) -> list[_Run]:
+def _runs(unnamed: dict[int, int], named: dict[int, Outcome]) -> list[_Run]:
     """Numbers 0 to 2**32 as few runs, each different from its neighbours."""
     runs: list[_Run] = []
     fill = 0
     for start in sorted({*unnamed, *named, *(number + 1 for number in named)}):
         fill = unnamed.get(start, fill)
-        outcome, wide = named.get(start, (fill, False))
-        if isinstance(outcome, int):
-            wide = False
-        if not runs or (outcome, wide) != (runs[-1].outcome, runs[-1].wide):
-            runs.append(_Run(start, outcome, wide))
+        outcome = named.get(start, fill)
+        if not runs or outcome != runs[-1].outcome:
+            runs.append(_Run(start, outcome))
     return runs
 
 
 def _is_one_exception(runs: list[_Run]) -> bool:
     """Whether the three runs are one outcome with one number taken out."""
     before, exception, after = runs
-    same = (before.outcome, before.wide) == (after.outcome, after.wide)
-    return same and after.start == exception.start + 1
+    return before.outcome == after.outcome and after.start == exception.start + 1

@@ -2,10 +2,9 @@
 
 Taken from the kernel's own headers for programs (`asm/unistd_64.h`, `unistd_32.h`,
 `unistd_x32.h`, arm's `unistd-eabi.h` and its private calls in `unistd.h`). A test compares them
-with the headers of the machine it runs on, and with libseccomp where that is installed.
+with the headers and the libseccomp of the machine that it runs on.
 
-Form: a number, then the names from there on; the next number starts a new run. A name that two
-calls share on one architecture (arm's sync_file_range2) repeats its number.
+Form: a number, then the names from there on; the next number starts a new run.
 """
 
 # From 424 on a call has one number everywhere (but for memfd_secret, which arm lacks).

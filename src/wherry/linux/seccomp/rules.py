@@ -69,7 +69,10 @@ _MULTIPLEXED = {
 
 
 class Condition(typing.NamedTuple):
-    """`argument & mask` compares to `value` as `operator` says."""
+    """`argument & mask` compares to `value` as `operator` says.
+
+    A mask without upper bits stands for an architecture whose arguments have only lower halves.
+    """
 
     argument: int
     operator: str
@@ -226,7 +229,7 @@ def _in_order(outcome: Outcome) -> Outcome:
 
 
 def _precedence(rule: Rule) -> tuple[int, int, int]:
-    """Which of several rules is tried first ; it matters only if their actions differ."""
+    """Which of several rules is tried first; it matters only if their actions differ."""
     first = rule.conditions[0]
     if first.operator in (LT, LE):
         return (-first.argument, 1, first.value)
