@@ -62,6 +62,8 @@ def test_what_is_empty_and_left_out_by_docker_is_left_out() -> None:
     assert found.host_config.tmpfs is UNSET
     assert found.host_config.mounts is UNSET
     assert found.host_config.init is False
+    assert create('{"Healthcheck":{}}').healthcheck is not UNSET
+    assert create('{"Healthcheck":null}').healthcheck is UNSET
 
 
 def test_unknown_names_are_passed_over() -> None:

@@ -55,6 +55,25 @@ async def test_a_client_that_pipelines_without_reading_is_held_back(served) -> N
     writer.transport.abort()
 
 
+async def test_a_client_that_asks_without_reading_answers_is_held_back(served) -> None:
+    _, writer = await served.connect()
+    writer.transport.pause_reading()
+    asking = asyncio.create_task(_send_pings(writer, 100_000))
+    done, _ = await asyncio.wait([asking], timeout=0.5)
+    assert not done
+    asking.cancel()
+    (connection,) = served.server._connections
+    assert connection._transport.get_write_buffer_size() < 1 << 20
+    writer.transport.abort()
+
+
+async def test_the_absolute_form_of_a_target(served) -> None:
+    answer = await served.call("GET", "http://docker/v1.44/containers/json?all=1")
+    assert (answer.status, answer.body) == (200, b"[]\n")
+    assert served.engine.containers.options[-1][0] is True
+    assert (await served.call("GET", "http://docker")).status == 404
+
+
 async def _send_pings(writer: asyncio.StreamWriter, count: int) -> None:
     for _ in range(count):
         writer.write(request("GET", "/_ping"))

@@ -133,7 +133,11 @@ def _each_value(rewrite: _Rewrite | None, zero: object, value: object) -> object
 
 
 def _may_be_left_out(wanted: object) -> bool:
-    return UnsetType in get_args(wanted)
+    """Whether Go leaves the field out when it is empty; an object is there once it is named."""
+    members = get_args(wanted)
+    return UnsetType in members and not any(
+        isinstance(member, type) and issubclass(member, Struct) for member in members
+    )
 
 
 def _zero_of(wanted: object) -> object:

@@ -204,6 +204,8 @@ class Connection(asyncio.Protocol):
             await self._send_stream(answer, head, keep)
         else:
             self._send_reply(answer, head.method == "HEAD", keep)
+            if self._drained is not None:
+                await self._drained
         if not keep:
             await self._linger(body)
         return keep

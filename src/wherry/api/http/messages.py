@@ -53,10 +53,13 @@ class Request(Struct):
 
     @classmethod
     def of(cls, head: Head, body: Body) -> "Request":
+        target = head.target
+        if not target.startswith("/"):  # the absolute form, which proxies use
+            target = urlsplit(target)._replace(scheme="", netloc="").geturl() or "/"
+        path, _, fields = target.partition("?")
         try:
-            parts = urlsplit(head.target)
-            query = parse_qs(parts.query, keep_blank_values=True, errors="strict")
-            path = unquote(parts.path, errors="strict")
+            query = parse_qs(fields, keep_blank_values=True, errors="strict") if fields else {}
+            path = unquote(path, errors="strict")
         except ValueError as error:  # UnicodeDecodeError is one
             raise HTTPError(400, f"malformed request target: {error}") from error
         return cls(head.method, path, query, head.headers, body)

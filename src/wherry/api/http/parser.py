@@ -10,7 +10,8 @@ MAX_CHUNK_LINE = 4 * 1024
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/(\d)\.(\d)")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
 
 class End(enum.Enum):
@@ -114,9 +115,9 @@ class RequestParser:
                 raise HTTPError(400, f"unsupported transfer encoding: {coding}")
             self._state = _State.CHUNK_LINE
             return
-        if length is not None and not (length.isascii() and length.isdigit()):
+        if length is not None and not _LENGTH.fullmatch(length):
             raise HTTPError(400, f"malformed Content-Length: {length}")
-        self._remaining = int(length[:19]) if length else 0
+        self._remaining = int(length) if length else 0
         if self._remaining:
             self._state = _State.SIZED
         else:
