@@ -435,6 +435,18 @@ def test_changes_become_a_layer_and_a_layer_the_same_tree(store):
     store.snapshotter.remove("key")
 
 
+def test_a_change_that_hides_itself_is_found(store):
+    with store.mounted(store.snapshotter.prepare("key", store.apply(BASE))) as root:
+        before = os.stat("etc/hostname", dir_fd=root)
+        write(root, "etc/hostname", b"evil\n")
+        os.utime("etc/hostname", ns=(before.st_atime_ns, before.st_mtime_ns), dir_fd=root)
+    with tarfile.open(fileobj=io.BytesIO(store.snapshotter.diff("key").read())) as tar:
+        changed = tar.extractfile("etc/hostname")
+        assert changed is not None
+        assert changed.read() == b"evil\n"
+    store.snapshotter.remove("key")
+
+
 def test_no_change_is_an_empty_layer(store):
     store.snapshotter.prepare("key", store.apply(BASE))
     assert store.snapshotter.diff("key").read() == bytes(1024)

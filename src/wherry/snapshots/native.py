@@ -15,7 +15,7 @@ from wherry.linux.mounts import BindRoot
 from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
 from wherry.snapshots.copying import copy_members
 from wherry.snapshots.extractor.feed import WhiteoutForm
-from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
 from wherry.snapshots.stack import Layer, Member, members
 from wherry.snapshots.tree import Item, walk
@@ -106,7 +106,7 @@ class NativeSnapshotter(UnpackingSnapshotter):
 
 
 def _paths(names: list[str]) -> frozenset[bytes]:
-    return frozenset(map(os.fsencode, names))
+    return frozenset(map(path_of, names))
 
 
 def _compare(root: int, base: dict[bytes, Member], copied_ns: int) -> _Changes:

@@ -11,7 +11,7 @@ from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from wherry.snapshots.attributes import is_content
 from wherry.snapshots.changes import layer_of_upper, open_changes
 from wherry.snapshots.extractor.feed import WhiteoutForm
-from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
 from wherry.snapshots.tree import usage_of
 from wherry.snapshots.unpacking import OpenBlob, UnpackingSnapshotter
@@ -52,13 +52,13 @@ class OverlaySnapshotter(UnpackingSnapshotter):
         the kernel lists removed names, if the directory comes to have nothing below it to be
         merged with.
         """
-        holders = {os.path.dirname(path) for path in report["whiteouts"]}
+        holders = {os.path.dirname(path_of(path)) for path in report["whiteouts"]}
         tree = os.open(ingest / "fs", _DIRECTORY)
         try:
-            for path in holders:
-                _set_attribute(tree, path, _ORIGIN, b"")
+            for holder in holders:
+                _set_attribute(tree, holder, _ORIGIN, b"")
             for path in report["opaque"]:
-                _set_attribute(tree, path, _OPAQUE, b"y")
+                _set_attribute(tree, path_of(path), _OPAQUE, b"y")
         finally:
             os.close(tree)
 
@@ -110,10 +110,10 @@ class OverlaySnapshotter(UnpackingSnapshotter):
             raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
 
 
-def _set_attribute(tree: int, path: str, name: str, value: bytes) -> None:
+def _set_attribute(tree: int, path: bytes, name: str, value: bytes) -> None:
     """On the directory `path` below `tree`, which a hostile archive has named."""
     beneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-    directory = openat2(tree, path or ".", _DIRECTORY, resolve=beneath)
+    directory = openat2(tree, path or b".", _DIRECTORY, resolve=beneath)
     try:
         os.setxattr(directory, name, value)
     finally:

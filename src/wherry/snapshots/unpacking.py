@@ -113,7 +113,7 @@ class UnpackingSnapshotter(ABC):
         return (self._layers / diff_id.hex).exists()
 
     def layers(self) -> list[Digest]:
-        return [Digest.from_hex(name) for name in sorted(os.listdir(self._layers))]
+        return [Digest.from_hex(name) for name in _names_in(self._layers)]
 
     def usage(self, diff_id: Digest) -> Usage:
         try:
@@ -169,7 +169,7 @@ class UnpackingSnapshotter(ABC):
         return self._mount_of(key, topmost_once(self._stack(key)))
 
     def keys(self) -> list[str]:
-        return sorted(os.listdir(self._active))
+        return _names_in(self._active)
 
     @abstractmethod
     def key_usage(self, key: str) -> Usage: ...
@@ -186,8 +186,8 @@ class UnpackingSnapshotter(ABC):
     # --- the directory ----------------------------------------------------------------------------
 
     def recover(self) -> None:
-        for left in list(self._ingest.iterdir()):
-            put_aside(self._trash, left, f"the unfinished {left}")
+        for name in _names_in(self._ingest):
+            put_aside(self._trash, self._ingest / name, f"the unfinished {name}")
         self._trash.empty_later()
 
     def wait_until_clean(self, timeout: float | None = None) -> bool:
@@ -266,6 +266,13 @@ def topmost_once(stack: Sequence[Digest]) -> list[Digest]:
     """The stack without a layer's lower occurrences, which change nothing: all that it has and
     hides counts above. overlayfs takes no directory twice, and images do repeat empty layers."""
     return list(dict.fromkeys(reversed(stack)))[::-1]
+
+
+def _names_in(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError as error:
+        raise errdefs.from_os_error("reading the snapshots' directory", error) from error
 
 
 def _write(path: Path, text: str, durable: bool = False) -> None:

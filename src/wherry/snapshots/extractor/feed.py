@@ -31,6 +31,10 @@ sys.path.insert(0, sys.argv[1])
 from wherry.snapshots.extractor.child import main
 main(sys.argv[2:])
 """
+# An interpreter may need it to find its own library; nothing else of ours is the child's business.
+_ENVIRONMENT: Final = {
+    name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"
+}
 _SOURCE: Final = str(Path(wherry.__file__).parent.parent)
 
 
@@ -84,7 +88,7 @@ class _Child:
                 stderr=self._stderr,
                 bufsize=0,
                 cwd="/",
-                env={},
+                env=_ENVIRONMENT,
             )
         except OSError as error:
             os.close(self._stderr)
@@ -131,6 +135,7 @@ class _Child:
         said = bytearray()
         while len(said) < _MAX_REPORT and (chunk := os.read(self._stdout.fileno(), _CHUNK)):
             said += chunk
+        self._stdout.close()
         status = self._process.wait()
         if status != 0:
             raise errdefs.internal(f"the layer's extractor {self._end(status)}")

@@ -5,7 +5,7 @@ from typing import TypedDict, final
 
 @final
 class Report(TypedDict):
-    """A layer was unpacked. Paths are relative to its root, undecodable bytes as surrogates.
+    """A layer was unpacked. Paths are relative to its root, as `text_of` writes them.
 
     `whiteouts` are names that the layer removes, absent from it; `opaque` are its own directories
     that hide what lower layers have in them ("" is the root).
@@ -23,3 +23,12 @@ class Refusal(TypedDict):
 
     kind: str
     message: str
+
+
+def text_of(path: bytes) -> str:
+    """A path as JSON can hold it, whatever its bytes and whatever the locale."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def path_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -20,7 +20,7 @@ from wherry.layers.tar import (
 )
 from wherry.snapshots.attributes import is_content
 from wherry.snapshots.extractor.directories import Directories, shown
-from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.extractor.report import Report, text_of
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -75,8 +75,8 @@ class Unpacker:
         return Report(
             bytes=self._bytes,
             inodes=self._inodes,
-            whiteouts=[os.fsdecode(path) for path in removed],
-            opaque=[os.fsdecode(path) for path in sorted(self._opaque)],
+            whiteouts=[text_of(path) for path in removed],
+            opaque=[text_of(path) for path in sorted(self._opaque)],
         )
 
     # --- one entry --------------------------------------------------------------------------------
