@@ -1,7 +1,6 @@
 """One client's connection: request after request, until one of the two leaves."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import MutableSet
 
@@ -18,25 +17,14 @@ from wherry.api.http.messages import (
     Stream,
     Wire,
 )
+from wherry.api.http.output import BODILESS, FULL, Batch, head_of
 from wherry.api.http.parser import End, Event, RequestParser
 
-# Pieces of a stream are put together up to this size while they come without a pause.
-BATCH = 64 * 1024
 # A client that pipelines is not read from while so many bytes wait.
 MAX_WAITING = 256 * 1024
 # How long the rest of an unread request is taken in and thrown away, so that its sender comes to
 # read the answer instead of an error.
 LINGER_SECONDS = 20.0
-
-BODILESS = (101, 204, 304)
-_REASONS = {
-    100: "Continue", 101: "UPGRADED", 200: "OK", 201: "Created", 204: "No Content",
-    304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 413: "Request Entity Too Large",
-    415: "Unsupported Media Type", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-    500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}  # fmt: skip
 
 
 class Connection(asyncio.Protocol):
@@ -57,7 +45,6 @@ class Connection(asyncio.Protocol):
         self._refusal: HTTPError | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._holds = 0
         self._ended = False
         self._busy = False
         self._closing = False
@@ -196,7 +183,7 @@ class Connection(asyncio.Protocol):
         """Write an answer. Returns whether another request may follow."""
         keep = head.wants_keep_alive() and body.finished and not self._ended and not self._closing
         if isinstance(answer, Hijack):
-            self._transport.write(_head_of(answer.status, answer.headers))
+            self._transport.write(head_of(answer.status, answer.headers))
             await self._hand_over(answer)
             return False
         if isinstance(answer, Stream):
@@ -216,7 +203,7 @@ class Connection(asyncio.Protocol):
             headers = {**headers, "Content-Length": str(len(reply.body))}
         if not keep:
             headers = {**headers, "Connection": "close"}
-        written = _head_of(reply.status, headers)
+        written = head_of(reply.status, headers)
         if not bodiless and reply.status not in BODILESS:
             written += reply.body
         self._transport.write(written)
@@ -232,11 +219,11 @@ class Connection(asyncio.Protocol):
             headers["Transfer-Encoding"] = "chunked"
         if not keep:
             headers["Connection"] = "close"
-        self._transport.write(_head_of(stream.status, headers))
-        batch = _Batch(self._loop, self._transport, chunked)
+        self._transport.write(head_of(stream.status, headers))
+        batch = Batch(self._loop, self._transport, chunked)
         try:
             async for piece in stream.pieces:
-                if batch.add(piece) >= BATCH:
+                if batch.add(piece) >= FULL:
                     batch.flush()
                     await self._drain()
         finally:
@@ -285,60 +272,5 @@ class Connection(asyncio.Protocol):
             self._loop.call_exception_handler({"message": "connection failed", "exception": error})
 
 
-class _Batch:
-    """Small pieces that come without a pause leave as one write, at the loop's next turn."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, chunked: bool
-    ) -> None:
-        self._loop = loop
-        self._transport = transport
-        self._chunked = chunked
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._handle: asyncio.Handle | None = None
-
-    def add(self, piece: bytes) -> int:
-        """Returns how many bytes wait now."""
-        if piece:
-            self._pieces.append(piece)
-            self._size += len(piece)
-            if self._handle is None:
-                self._handle = self._loop.call_soon(self.flush)
-        return self._size
-
-    def flush(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-        if not self._pieces or self._transport.is_closing():
-            return
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-
 def _nothing() -> None:
     pass
-
-
-def _head_of(status: int, headers: dict[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if status != 101:
-        lines.append(f"Date: {_date(int(time.time()))}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def _date(second: int) -> str:
-    """RFC 9110's date; `strftime` would follow the locale."""
-    now = time.gmtime(second)
-    return (
-        f"{_DAYS[now.tm_wday]}, {now.tm_mday:02} {_MONTHS[now.tm_mon - 1]} {now.tm_year} "
-        f"{now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} GMT"
-    )
