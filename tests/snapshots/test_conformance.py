@@ -283,6 +283,7 @@ def test_what_a_layer_hides(shared_store, members: list[Member], kept: set[bytes
     shown = shared_store.picture("k", shared_store.apply(BASE, layer(*members)))
     assert names(shown, b"var/cache") == kept
     assert not [path for path in shown if b".wh." in path]
+    assert shared_store.leftovers() == []
 
 
 def test_a_file_below_a_symlink_of_a_lower_layer_replaces_the_symlink(store):
