@@ -21,6 +21,7 @@ import wherry
 from wherry.engine.engine import Engine
 from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogOptions
 from wherry.engine.settings import Settings
+from wherry.errdefs import EngineError, Kind
 from wherry.linux import cgroups
 
 pytestmark = [
@@ -197,6 +198,55 @@ async def test_attached_from_the_first_byte_to_the_last(engine: Engine) -> None:
             text += chunk
     end.close()
     assert text == b"\x01\0\0\0\0\0\0\x06hello\n"
+
+
+async def test_a_second_run_adds_to_the_log(engine: Engine) -> None:
+    container_id = await create(engine, "echo", "hi")
+    for _ in range(2):
+        waiter = await engine.containers.wait(container_id, "next-exit")
+        await engine.containers.start(container_id)
+        await waiter.result()
+    assert await output(engine, container_id) == b"hi\nhi\n"
+
+
+async def test_the_engine_says_what_it_is(engine: Engine) -> None:
+    info = await engine.system.info()
+    assert (info.containers, info.images, info.driver) == (0, 1, "overlay")
+    assert info.ncpu >= 1
+    assert info.mem_total > 1 << 20
+    version = await engine.system.version()
+    assert version.version == wherry.__version__
+    assert version.components[0].name == "Engine"
+
+
+async def test_an_image_in_use_stays(engine: Engine) -> None:
+    container_id = await create(engine, "true")
+    with pytest.raises(EngineError, match="is using its referenced image") as caught:
+        await engine.images.delete("busybox", False, False)
+    assert caught.value.kind is Kind.CONFLICT
+    await engine.containers.remove(container_id, False, False, False)
+    await engine.images.tag("busybox", "other/name", "v1")
+    removed = await engine.images.delete("busybox", False, False)
+    assert [item.untagged for item in removed] == ["busybox:latest"]
+    (image,) = await engine.images.list(False, {}, False, True)
+    assert image.repo_tags == ["other/name:v1"]
+    assert (await engine.images.inspect("other/name:v1")).id == image.id
+    await engine.images.tag("other/name:v1", "busybox", "")
+
+
+async def test_a_broken_upload_leaves_nothing(engine: Engine) -> None:
+    async def breaks_off() -> AsyncIterator[bytes]:
+        yield archive()[:10000]
+        raise ConnectionError("the client left")
+
+    with pytest.raises(EngineError, match="broken off"):
+        _ = [message async for message in engine.images.load(breaks_off(), False)]
+    with pytest.raises(EngineError):
+        _ = [message async for message in engine.images.load(pieces(b"not a tar" * 99), True)]
+    leaves = engine.images.load(pieces(archive() + b"\0" * (1 << 20)), False)
+    await anext(leaves)
+    await leaves.aclose()
+    assert len(await engine.images.list(False, {}, False, False)) == 1
 
 
 async def test_containers_outlive_the_engine(where: Settings) -> None:

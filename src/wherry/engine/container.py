@@ -32,6 +32,7 @@ class Container:
         self._waiting: list[Attach] = []
         self._next_exit: asyncio.Future[WaitResult] | None = None
         self._removed: asyncio.Future[WaitResult] | None = None
+        self._end_error = ""
 
     @property
     def id(self) -> str:
@@ -56,6 +57,7 @@ class Container:
         life.status, life.pid, life.started_at = RUNNING, task.pid, task.started_at
         life.exit_code, life.error, life.oom_killed = 0, "", False
         self.task = task
+        self._end_error = ""
         self.ended = asyncio.Event()
 
     def finished(self, ended: Exit) -> None:
@@ -64,6 +66,7 @@ class Container:
         life.status, life.pid = EXITED, 0
         life.exit_code, life.oom_killed = ended.code, ended.oom_killed
         life.finished_at, life.error = ended.finished_at, ended.error
+        self._end_error = ended.error
         self.task = None
         self.ended.set()
         if self._next_exit is not None:
@@ -73,9 +76,13 @@ class Container:
     def gone(self) -> None:
         """It was removed: wake all who wait, for whatever."""
         self.close_waiting()
+        result = WaitResult(status_code=self.document.life.exit_code)
+        if self._end_error:
+            # Not that of a failed start: that was the start's own answer.
+            result.error = WaitError(message=self._end_error)
         for future in (self._next_exit, self._removed):
             if future is not None:
-                future.set_result(self.result())
+                future.set_result(result)
         self._next_exit = self._removed = None
 
     def result(self) -> WaitResult:

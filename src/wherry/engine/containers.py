@@ -169,7 +169,10 @@ class Containers:
         return True
 
     async def resize(self, ref: str, height: int, width: int) -> None:
-        await self.roster.find(ref).running_task().resize(height, width)
+        container = self.roster.find(ref)
+        task = container.running_task()
+        if container.document.config.tty:  # of any other there is nothing to resize
+            await task.resize(height, width)
 
     async def attach(self, ref: str, options: AttachOptions) -> AttachedStream:
         return await streams.attach(self._stores, self.roster.find(ref), options)

@@ -90,5 +90,6 @@ class Feed(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
+            super().close()
+            # In this order: the writer looks whether we are closed when it is woken.
             self._loop.call_soon_threadsafe(self._room.set)
-        super().close()

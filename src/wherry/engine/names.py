@@ -39,9 +39,10 @@ def new_id() -> str:
     return secrets.token_hex(32)
 
 
-def made_up() -> str:
-    """An adjective and a surname, as Docker's names are."""
-    return f"{secrets.choice(_first)}_{secrets.choice(_second)}"
+def made_up(digits: int = 0) -> str:
+    """An adjective and a surname, as Docker's names are, with a number for when those are taken."""
+    number = str(secrets.randbelow(10**digits)) if digits else ""
+    return f"{secrets.choice(_first)}_{secrets.choice(_second)}{number}"
 
 
 def check_name(name: str) -> str:

@@ -92,8 +92,11 @@ def hostname(config: ContainerConfig, host_config: HostConfig, own: str, default
     shared = namespaces.parse(host_config.uts_mode).kind == "host"
     if shared and config.hostname:
         raise errdefs.invalid("conflicting options: hostname and the UTS mode")
-    if len(config.hostname.encode()) > 64 or "\n" in config.hostname:
-        raise errdefs.invalid(f"invalid hostname: {config.hostname!r} is longer than 64 bytes")
+    for name in (config.hostname, config.domainname):
+        if len(name.encode()) > 64 or any(character.isspace() for character in name):
+            raise errdefs.invalid(
+                f"invalid hostname: {name!r} is longer than 64 bytes, or has spaces"
+            )
     if config.hostname:
         return config.hostname
     return own if shared or host_config.network_mode == "host" else default
@@ -110,7 +113,7 @@ def etc(config: ContainerConfig, host_config: HostConfig, name: str) -> Etc:
 
 def _extra_host(text: str) -> str:
     name, colon, address = text.partition(":")
-    if not colon or not name:
+    if not colon or not name or len(name.split()) != 1 or name.strip() != name:
         raise errdefs.invalid(f'bad format for add-host: "{text}"')
     if address == "host-gateway":
         raise errdefs.not_implemented(
@@ -139,6 +142,8 @@ def _resolv_conf(host_config: HostConfig) -> str:
             for value in values:
                 _check_nameserver(value)
             lines += [f"nameserver {value}" for value in values]
+        elif any("\n" in value for value in values):
+            raise errdefs.invalid(f"dns {keyword} {values}: a value is one line")
         elif values != ["."]:
             lines.append(f"{keyword} {' '.join(values)}")
     return "".join(f"{line}\n" for line in lines)

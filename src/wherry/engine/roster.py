@@ -24,8 +24,10 @@ class Roster:
         """Take a name, made up if None; answers it. Raises InvalidArgument, Conflict."""
         if not name:
             name = names.made_up()
+            digits = 0
             while name in self._names:
-                name = f"{names.made_up()}{len(self._names) % 10}"
+                digits += 1
+                name = names.made_up(digits)
             self._names[name] = container_id
             return name
         name = names.check_name(name)

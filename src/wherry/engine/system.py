@@ -135,7 +135,10 @@ class System:
 
 
 def _security_options() -> list[str]:
-    return ["name=seccomp,profile=builtin", "name=cgroupns"]
+    options = ["name=seccomp,profile=builtin"]
+    if os.path.exists("/proc/self/ns/cgroup"):
+        options.append("name=cgroupns")
+    return options
 
 
 def _operating_system() -> tuple[str, str]:
