@@ -117,7 +117,7 @@ async def test_from_inside_nobody_around_can_be_written_to(yard: Yard) -> None:
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     from wherry.linux import capabilities
 
-    names = sorted(capabilities.BY_NAME, key=capabilities.BY_NAME.__getitem__)[: last + 1]
+    names = sorted(capabilities.NUMBERS, key=capabilities.NUMBERS.__getitem__)[: last + 1]
     spec["process"]["capabilities"] = {"bounding": names, "effective": names, "permitted": names}
     ran = await yard.run(spec=spec)
     lines = [line for line in ran.output.splitlines() if line.isdigit()]

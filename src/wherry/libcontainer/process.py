@@ -83,6 +83,7 @@ def become(process: Process, identity: Identity, filter_program: bytes | None) -
     """
     caps = process.get("capabilities", {})
     no_new_privs = process.get("noNewPrivileges", False)
+    available = capabilities.get().permitted
     capabilities.drop_bounding(caps.get("bounding", []))
     if no_new_privs:
         sc.prctl(sc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -100,17 +101,21 @@ def become(process: Process, identity: Identity, filter_program: bytes | None) -
         raise errdefs.from_os_error(what, error) from error
     sc.prctl(sc.PR_SET_KEEPCAPS, 0, 0, 0, 0)
     # The bounding set stays for what a setuid program may regain; an ordinary user holds none.
-    held = [] if identity.uid != 0 else caps.get("effective", [])
-    permitted = [] if identity.uid != 0 else caps.get("permitted", [])
-    ambient = caps.get("ambient", [])
+    root = identity.uid == 0
+    ambient = _held(caps.get("ambient", []), available)
     capabilities.set_all(
-        effective=_union(held, ambient),
-        permitted=_union(permitted, ambient),
-        inheritable=_union(caps.get("inheritable", []), ambient),
+        effective=_union(_held(caps.get("effective", []), available) if root else [], ambient),
+        permitted=_union(_held(caps.get("permitted", []), available) if root else [], ambient),
+        inheritable=_union(_held(caps.get("inheritable", []), available), ambient),
         ambient=ambient,
     )
     if no_new_privs and filter_program:
         seccomp.install(filter_program)
+
+
+def _held(names: list[str], available: int) -> list[str]:
+    """Those that the engine has to give: it may run without some, as in a container itself."""
+    return [name for name in names if available >> capabilities.NUMBERS.get(name, 63) & 1]
 
 
 def _union(left: list[str], right: list[str]) -> list[str]:
