@@ -60,10 +60,8 @@ class Machine:
 
 
 class _ArgCmp(ctypes.Structure):
-    _fields_ = (
-        *(("arg", ctypes.c_uint), ("op", ctypes.c_int)),
-        *(("a", ctypes.c_uint64), ("b", ctypes.c_uint64)),
-    )
+    _numbers = (("arg", ctypes.c_uint), ("op", ctypes.c_int))
+    _fields_ = (*_numbers, ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64))
 
 
 _OPS = ("", "NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
