@@ -28,6 +28,7 @@ def test_defaults_follow_the_exec_root(tmp_path: Path) -> None:
     assert found.pidfile == Path("/run/other/wherryd.pid")
     assert (found.log_driver, found.log_opts) == ("json-file", {})
     assert found.live_restore
+    assert found.cgroup_parent == "/wherry"
 
 
 @pytest.mark.parametrize(
@@ -154,3 +155,13 @@ def test_modes_end_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["--validate", "--config-file", str(config)]) == 1
     assert "nope" in capsys.readouterr().err
     assert main(["--nope"]) == 125
+
+
+@pytest.mark.parametrize("written", ["/a/b", "a/b", "//a//b/"])
+def test_the_cgroup_above_all_containers(written: str, tmp_path: Path) -> None:
+    assert resolve("--cgroup-parent", written, folder=tmp_path).cgroup_parent == "/a/b"
+
+
+@pytest.mark.parametrize("written", ["/", "/a/../b", "machine.slice"])
+def test_what_is_no_cgroup_is_refused(written: str, tmp_path: Path) -> None:
+    assert "cgroup-parent" in refusal("--cgroup-parent", written, folder=tmp_path)

@@ -28,6 +28,7 @@ class Flag(NamedTuple):
 
 
 FLAGS = (
+    Flag("cgroup-parent", Kind.TEXT, "The group above all containers' (default /wherry)"),
     Flag("config-file", Kind.TEXT, "Configuration file (default /etc/wherry/daemon.json)"),
     Flag("data-root", Kind.TEXT, "What is kept: images, containers (default /var/lib/wherry)"),
     Flag("debug", Kind.BOOLEAN, "Log what only matters when something is wrong", "D"),

@@ -21,6 +21,7 @@ class Options(msgspec.Struct, frozen=True):
     data_root: Path
     exec_root: Path
     pidfile: Path
+    cgroup_parent: str
     sockets: tuple[str, ...]
     group: str | None
     log_level: str
@@ -159,6 +160,7 @@ def _options(plain: Mapping[str, Value]) -> Options:
         data_root=_absolute("data-root", values.text("data-root") or "/var/lib/wherry"),
         exec_root=exec_root,
         pidfile=_absolute("pidfile", values.text("pidfile") or str(exec_root / "wherryd.pid")),
+        cgroup_parent=_cgroup(values.text("cgroup-parent") or "/wherry"),
         sockets=tuple(dict.fromkeys(sockets)) or (str(exec_root / "wherry.sock"),),
         group=values.text("group"),
         log_level="debug" if values.boolean("debug", default=False) else log_level,
@@ -190,6 +192,14 @@ def _absolute(key: str, path: str) -> Path:
     if not path.startswith("/"):
         raise errdefs.invalid(f"{key}: {path} is not an absolute path")
     return Path(path)
+
+
+def _cgroup(path: str) -> str:
+    """From the hierarchies' root, as dockerd's cgroupfs driver has it: the first slash may lack."""
+    parts = [part for part in path.split("/") if part]
+    if not parts or not {".", ".."}.isdisjoint(parts) or path.endswith(".slice"):
+        raise errdefs.invalid(f"cgroup-parent: {path} is not the path of a cgroup, like /wherry")
+    return "/" + "/".join(parts)
 
 
 def _socket_path(host: str) -> str:

@@ -105,6 +105,7 @@ def _settings(options: Options) -> Settings:
     return Settings(
         data_root=options.data_root,
         exec_root=options.exec_root,
+        cgroup_parent=options.cgroup_parent,
         storage_driver=options.storage_driver,
         log_driver=options.log_driver,
         log_opts=options.log_opts,
