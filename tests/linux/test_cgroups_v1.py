@@ -280,3 +280,21 @@ def test_what_is_supported_is_known(cgroups: CgroupsV1) -> None:
     assert cgroups.supports("pids.limit") == ("pids" in cgroups.controllers)
     assert not cgroups.supports("memory.kernel")
     assert not cgroups.supports("nonsense")
+
+
+@pytest.mark.root
+def test_a_parent_that_was_left_empty_is_filled(tmp_path: Path) -> None:
+    """A cpuset whose maker died before it was given processors takes no task."""
+    found = detect()
+    if found.version != 1 or "cpuset" not in found.controllers:
+        pytest.skip("needs cgroup v1's cpuset controller")
+    parent = f"/wherry-test-{os.urandom(4).hex()}"
+    directory = Path("/sys/fs/cgroup/cpuset") / parent[1:]
+    directory.mkdir()
+    try:
+        assert (directory / "cpuset.cpus").read_text().strip() == ""
+        found.create(f"{parent}/one")
+        assert (directory / "cpuset.cpus").read_text().strip()
+        assert (directory / "one/cpuset.mems").read_text().strip()
+    finally:
+        found.remove_tree(parent)

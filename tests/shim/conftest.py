@@ -25,13 +25,15 @@ async def yard(tmp_path: Path, busybox_layer: Path) -> AsyncIterator[Yard]:
         pytest.skip("needs root and the real kernel")
     parent = f"/wherry-test-{secrets.token_hex(4)}"
     runtime = Runtime(tmp_path / "exec", parent)
-    await runtime.open()
     yard = Yard(tmp_path, busybox_layer, runtime, parent)
-    yield yard
-    for running in yard.running:
-        running.task.close()
-        running.client.close()
-    await runtime.close()
-    cgroups.detect().remove_tree(parent)
+    try:
+        await runtime.open()
+        yield yard
+    finally:
+        for running in yard.running:
+            running.task.close()
+            running.client.close()
+        await yard.runtime.close()
+        cgroups.detect().remove_tree(parent)
     assert not leaks.mounts(str(tmp_path))
     assert not leaks.cgroups(parent)

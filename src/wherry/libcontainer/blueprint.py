@@ -14,7 +14,8 @@ class Blueprint:
 
     `root` overrides the spec's root.path; `staging` is an empty directory to build upon.
     `stdio` are the descriptors for the process, or None with a terminal; a first one of -1 means
-    the container's /dev/null. `seccomp` is a compiled filter.
+    the container's /dev/null. `seccomp` is a compiled filter, to be
+    installed with `seccomp_flags`.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Blueprint:
     cgroups: Cgroups
     cgroup_path: str
     seccomp: bytes | None = None
+    seccomp_flags: int = 0
     stdio: tuple[int, int, int] | None = None
 
     @property

@@ -165,7 +165,7 @@ class _Init:
         _own_stdio(identity.uid, identity.gid)
         os.umask(self.process.get("user", {}).get("umask", 0o022))
         entered = self._enter_directory(required=False)
-        process.become(self.process, identity, self.blueprint.seccomp)
+        process.become(self.process, identity, self.blueprint)
         if not entered:
             self._enter_directory(required=True)
         arguments = self.process["args"]

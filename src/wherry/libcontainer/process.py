@@ -8,6 +8,7 @@ import stat
 
 from wherry import errdefs
 from wherry.libcontainer import passwd
+from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.inroot import Root
 from wherry.libcontainer.passwd import Identity
 from wherry.libcontainer.sync import StartFailure
@@ -75,7 +76,7 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def become(process: Process, identity: Identity, filter_program: bytes | None) -> None:
+def become(process: Process, identity: Identity, blueprint: Blueprint) -> None:
     """Take on user, groups, capabilities, no_new_privs and the system call filter.
 
     Without no_new_privs the kernel lets only CAP_SYS_ADMIN install a filter, so it comes before
@@ -87,8 +88,8 @@ def become(process: Process, identity: Identity, filter_program: bytes | None) -
     capabilities.drop_bounding(caps.get("bounding", []))
     if no_new_privs:
         sc.prctl(sc.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    elif filter_program:
-        seccomp.install(filter_program)
+    elif blueprint.seccomp:
+        seccomp.install(blueprint.seccomp, blueprint.seccomp_flags)
     sc.prctl(sc.PR_SET_KEEPCAPS, 1, 0, 0, 0)
     try:
         os.setgroups(identity.groups)
@@ -109,8 +110,8 @@ def become(process: Process, identity: Identity, filter_program: bytes | None) -
         inheritable=_union(_held(caps.get("inheritable", []), available), ambient),
         ambient=ambient,
     )
-    if no_new_privs and filter_program:
-        seccomp.install(filter_program)
+    if no_new_privs and blueprint.seccomp:
+        seccomp.install(blueprint.seccomp, blueprint.seccomp_flags)
 
 
 def _held(names: list[str], available: int) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 from wherry import errdefs
 from wherry.libcontainer import sync
@@ -36,7 +37,7 @@ def main(fd: int, cgroup: str) -> None:
     requests = socket.socket(fileno=fd)
     _close_all_but(fd)
     os.chdir("/")
-    os.umask(0o077)
+    os.umask(0o022)  # a container's users may read its cgroup's files
     for encoding in ("utf-8", "ascii", "latin-1", "unicode_escape"):
         codecs.lookup(encoding)  # each is a module, imported at its first use
     hierarchy = cgroups.detect()
@@ -100,6 +101,7 @@ class Launcher:
         self.requests = requests
         self.cgroups = hierarchy
         self._filters: dict[str, bytes] = {}
+        self._served = 0
 
     def serve(self) -> None:
         while True:
@@ -113,6 +115,9 @@ class Launcher:
             self._launch(message, ends)
             for end in ends:
                 end.close()
+            self._served += 1
+            if self._served % 64 == 0:
+                gc.collect()  # what little was made since the freeze
 
     def _launch(self, request: Message, ends: list[socket.socket]) -> None:
         try:
@@ -143,15 +148,16 @@ class Launcher:
 
     def _be_shim(
         self, request: Message, spec: Spec, program: bytes | None, ends: list[socket.socket]
-    ) -> None:
+    ) -> NoReturn:
         code = 1
         try:
             self.requests.close()
             attached = [
-                Attached(end, flags)
-                for end, flags in zip(ends[1:], request["attaches"], strict=True)
+                Attached(end, wants)
+                for end, wants in zip(ends[1:], request["attaches"], strict=True)
             ]
-            shim.main(Birth(request, spec, program, self.cgroups, ends[0], attached))
+            flags = seccomp.filter_flags(spec["linux"].get("seccomp", {})) if program else 0
+            shim.main(Birth(request, spec, program, flags, self.cgroups, ends[0], attached))
             code = 0
         except Exception as error:  # noqa: BLE001 - a fork must never run its parent's loop
             _refuse(ends[0], request, errdefs.internal(f"shim: {type(error).__name__}: {error}"))

@@ -109,7 +109,8 @@ class Runtime:
         if self._process:
             await asyncio.to_thread(self._process.wait)
         with contextlib.suppress(errdefs.EngineError, OSError):
-            self._cgroups.remove(self.shim_cgroup)
+            # Shims that go on keep it, and so does another daemon's launcher.
+            self._cgroups.remove(self.shim_cgroup, timeout=0)
 
     @property
     def launcher_pid(self) -> int:

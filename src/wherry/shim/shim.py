@@ -41,6 +41,7 @@ class Birth:
     request: Message
     spec: Spec
     seccomp: bytes | None
+    seccomp_flags: int
     cgroups: Cgroups
     control: socket.socket
     attached: list[Attached]
@@ -153,6 +154,7 @@ class Shim:
             cgroups=self.birth.cgroups,
             cgroup_path=self.cgroup_path,
             seccomp=self.birth.seccomp,
+            seccomp_flags=self.birth.seccomp_flags,
             stdio=None if self.terminal else self.stdio,
         )
 

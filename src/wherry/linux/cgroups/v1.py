@@ -83,23 +83,24 @@ class CgroupsV1:
             raise groups.refused("updating", path, error) from error
 
     def _make(self, hierarchy: Hierarchy, path: str, made: list[str]) -> None:
-        """Make the group in one hierarchy, and note it in `made` unless it was there."""
+        """Make the group in one hierarchy, and note it in `made` unless it was there.
+
+        Another daemon may remove a parent that it finds empty, between our two calls.
+        """
         directory = hierarchy.mount + path
-        is_cpuset = "cpuset" in hierarchy.controllers
-        try:
-            os.mkdir(directory, 0o755)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            parent = path.rpartition("/")[0]
-            self._make(hierarchy, parent, [])
-            os.mkdir(directory, 0o755)
-        made.append(directory)
-        if is_cpuset:
-            # It starts empty, and takes no task until both have something.
-            above = directory.rpartition("/")[0]
-            for file in ("cpuset.cpus", "cpuset.mems"):
-                files.write(f"{directory}/{file}", files.read(f"{above}/{file}"))
+        for last in (False, False, True):
+            try:
+                os.mkdir(directory, 0o755)
+                made.append(directory)
+                break
+            except FileExistsError:
+                break
+            except FileNotFoundError:
+                if last:
+                    raise
+                self._make(hierarchy, path.rpartition("/")[0], [])
+        if "cpuset" in hierarchy.controllers:
+            _fill_cpuset(hierarchy.mount, path)
 
     def _limits(self, path: str, resources: Resources) -> Callable[[], None]:
         """Check `resources`, and answer what writes them once the group is there."""
@@ -284,6 +285,18 @@ class CgroupsV1:
                 _mount(_CGROUP_MOUNT, "bind", _CGROUP_MOUNT, "remount", "bind", "ro", *_SAFE)
             )
         return mounts
+
+
+def _fill_cpuset(mount: str, path: str) -> None:
+    """A cpuset starts empty, and takes no task until it has processors and memory nodes.
+
+    So may a parent: its maker may have died, or be another daemon that is about to fill it.
+    """
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if path and not files.read(f"{mount}{path}/{file}").strip():
+            above = path.rpartition("/")[0]
+            _fill_cpuset(mount, above)
+            files.write(f"{mount}{path}/{file}", files.read(f"{mount}{above}/{file}"))
 
 
 def _thaw_all(directory: str) -> None:
