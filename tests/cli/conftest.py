@@ -1,5 +1,7 @@
-"""Programs to compare, a daemon with canned answers, and a real one of Docker's."""
+"""Programs to compare, a daemon with canned answers, and real ones: Wherry's and Docker's."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -7,6 +9,7 @@ import signal
 import socketserver
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -125,72 +128,127 @@ def docker(canned: CannedDaemon, short_path: Path) -> Invocation:
     return Invocation(DOCKER, canned.path, str(short_path))
 
 
-class Peers:
-    """Both command lines, against one dockerd with an image called busybox."""
+class Engine:
+    """A running daemon with an image called busybox, and the command lines bound to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.socket = str(folder / "docker.sock")
+    def __init__(self, name: str, folder: Path, command: list[str]) -> None:
+        self.name = name
+        self.folder = folder
+        self.socket = str(folder / "d.sock")
         self.wherry = Invocation(WHERRY, self.socket, str(folder))
         self.docker = Invocation(DOCKER, self.socket, str(folder))
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self._daemon = subprocess.Popen(
+                [*command, "-H", f"unix://{self.socket}"], stdout=log, stderr=log
+            )
+
+    def wait_and_load(self) -> None:
+        wait_until(lambda: self.wherry("version").returncode == 0 or self._daemon.poll(), 30)
+        assert self._daemon.poll() is None, self.log.read_text()
+        loaded = self.wherry("load", stdin=_busybox_archive())
+        assert loaded.returncode == 0, loaded.stderr
+
+    def close(self) -> None:
+        for identity in self.wherry("ps", "-aq").stdout.decode().split():
+            self.wherry("rm", "-f", identity)
+        self._daemon.send_signal(signal.SIGTERM)
+        try:
+            self._daemon.wait(30)
+        finally:
+            self._daemon.kill()
+            _unmount_below(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _engine(name: str, command: Callable[[Path], list[str]]) -> Iterator[Engine]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root and the real kernel")
+    if shutil.which("busybox") is None:
+        pytest.skip("busybox is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="wherry-cli-"))
+    engine = Engine(name, folder, command(folder))
+    try:
+        engine.wait_and_load()
+        yield engine
+    finally:
+        engine.close()
 
 
 @pytest.fixture(scope="session")
-def peers() -> Iterator[Peers]:
-    for program in ("docker", "dockerd", "busybox"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    folder = Path(tempfile.mkdtemp(prefix="wherry-peer-"))
-    engine = subprocess.Popen(
-        [
-            "dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec",
-            "--pidfile", folder / "pid", "-H", f"unix://{folder}/docker.sock",
-            "--bridge", "none", "--iptables=false",
+def dockerd() -> Iterator[Engine]:
+    if shutil.which("dockerd") is None:
+        pytest.skip("dockerd is not installed")
+    yield from _engine(
+        "dockerd",
+        lambda folder: [
+            "dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+            f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false",
         ],
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "log").open("wb"),
     )  # fmt: skip
-    try:
-        both = Peers(folder)
-        wait_until(lambda: both.docker("version").returncode == 0, 30)
-        _import_busybox(both)
-        yield both
-        for identity in both.docker("ps", "-aq").stdout.decode().split():
-            both.docker("rm", "-f", identity)
-    finally:
-        engine.send_signal(signal.SIGTERM)
-        engine.wait(30)
-        _unmount_below(folder)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+@pytest.fixture(scope="session")
+def wherryd() -> Iterator[Engine]:
+    launch = (
+        f"import sys; sys.path[:0] = {[str(SOURCE), *_packages()]!r}; "
+        "from wherry.daemon import main; sys.exit(main(sys.argv[1:]))"
+    )
+    yield from _engine(
+        "wherryd",
+        lambda folder: [
+            sys.executable, "-I", "-S", "-c", launch,
+            f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+        ],
+    )  # fmt: skip
+
+
+def _packages() -> list[str]:
+    return [path for path in sys.path if path.endswith("site-packages")]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
 
 
-def _import_busybox(both: Peers) -> None:
-    import io
-    import tarfile
-
+def _busybox_archive() -> bytes:
+    """A docker-archive of one layer: busybox under its applets' names."""
     program = Path(shutil.which("busybox") or "").read_bytes()
+    links = ["sh", "echo", "cat", "sleep", "true", "stty", "env", "kill", "seq", "pwd", "id"]
+    layer = _tar({"bin/busybox": program}, {f"bin/{name}": "busybox" for name in links})
+    config = {
+        "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
+        "os": "linux",
+        "created": "2026-01-01T00:00:00Z",
+        "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]
+    return _tar(
+        {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+            "manifest.json": json.dumps(manifest).encode(),
+        },
+        {},
+    )
+
+
+def _tar(files: dict[str, bytes], links: dict[str, str]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        info = tarfile.TarInfo("bin/busybox")
-        info.size, info.mode = len(program), 0o755
-        tar.addfile(info, io.BytesIO(program))
-        for applet in ("sh", "echo", "cat", "sleep", "true", "stty", "env", "kill", "seq", "pwd"):
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-    result = both.docker(
-        "import", "-c", "ENV PATH=/bin", "-c", 'CMD ["sh"]', "-", "busybox",
-        stdin=archive.getvalue(),
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o755
+            tar.addfile(info, io.BytesIO(data))
+        for name, target in links.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            tar.addfile(info)
+    return archive.getvalue()
 
 
 def _unmount_below(folder: Path) -> None:

@@ -122,7 +122,7 @@ class ProgressMessage(TypedDict):
 class Component(TypedDict):
     Name: str
     Version: str
-    Details: dict[str, str] | None
+    Details: NotRequired[dict[str, str] | None]
 
 
 class Platform(TypedDict):

@@ -33,7 +33,7 @@ def _run(context: Context, parsed: Parsed) -> int:
 
 ATTACH = Command(
     "wherry attach [OPTIONS] CONTAINER",
-    "Attach local standard input, output, and error streams to a running container",
+    "Attach this terminal to a running container",
     _run,
     minimum=1,
     maximum=1,

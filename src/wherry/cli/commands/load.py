@@ -19,7 +19,8 @@ PIECE = 256 * 1024
 
 def _run(context: Context, parsed: Parsed) -> int:
     path = parsed.text("input")
-    quiet = parsed.switch("quiet")
+    # A file or a pipe gets the names of the images, and not every stage of every layer.
+    quiet = parsed.switch("quiet") or not is_terminal(1)
     if not path and is_terminal(0):
         raise CliError("requested load from stdin, but stdin is empty (-i FILE reads a file)")
     try:

@@ -19,7 +19,7 @@ def _run(context: Context, parsed: Parsed) -> int:
 
 TAG = Command(
     "wherry tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-    "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    "Give an image another name",
     _run,
     minimum=2,
     maximum=2,

@@ -83,13 +83,13 @@ def _show_server(server: Version) -> None:
     name = platform["Name"] if platform else ""
     components = server.get("Components") or []
     if not components:
-        components = [{"Name": "Engine", "Version": server["Version"], "Details": None}]
+        components = [{"Name": "Engine", "Version": server["Version"]}]
     if name:
         out_line(f" {name}")
     for component in components:
         out_line(f" {component['Name']}:")
         pairs = [("Version", component["Version"])]
-        details = component["Details"] or {}
+        details = component.get("Details") or {}
         if component["Name"] == "Engine":
             pairs += _engine_pairs(server, details)
         else:

@@ -1,0 +1,82 @@
+"""Starting fast is a feature: a command imports what it needs, and nothing that is slow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "wherry"
+REPORTING = (
+    f"import sys; sys.path.append({str(SOURCE)!r}); from wherry.cli import main; "
+    "code = main(sys.argv[1:]); sys.stdout.flush(); "
+    "import posix; posix.write(2, ' '.join(sys.modules).encode()); posix._exit(code)"
+)
+# What costs more than a millisecond and can be done without.
+SLOW = {
+    "argparse", "asyncio", "collections", "dataclasses", "datetime", "enum", "functools",
+    "http.client", "inspect", "json", "logging", "msgspec", "pathlib", "re", "selectors", "signal",
+    "socket", "subprocess", "tempfile", "threading", "typing", "urllib.parse",
+}  # fmt: skip
+
+
+def modules_after(canned, *words: str) -> set[str]:
+    """The modules that are there when a command has done its work."""
+    command = [sys.executable, "-I", "-S", "-c", REPORTING, "-H", f"unix://{canned.path}", *words]
+    result = subprocess.run(command, capture_output=True, timeout=30)
+    assert result.returncode == 0, result.stderr
+    return set(result.stderr.decode().split())
+
+
+def test_the_version_needs_nothing() -> None:
+    command = [sys.executable, "-I", "-S", "-c", REPORTING, "--version"]
+    result = subprocess.run(command, capture_output=True, timeout=30)
+    assert result.stdout.startswith(b"Wherry version ")
+    ours = {name for name in result.stderr.decode().split() if name.startswith("wherry")}
+    assert ours == {"wherry", "wherry.cli"}
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (["ps"], 55),
+        (["images", "-q"], 55),
+        (["stop", "x"], 52),
+        (["rm", "-f", "x"], 52),
+        (["inspect", "x"], 52),
+        (["run", "-d", "--network", "none", "-v", "/a:/b", "-e", "A=b", "image", "true"], 60),
+    ],
+)
+def test_a_command_imports_little(canned, words: list[str], most: int) -> None:
+    canned.answers["GET", "/containers/json"] = (200, [])
+    canned.answers["GET", "/images/json"] = (200, [])
+    canned.answers["GET", "/containers/x/json"] = (200, {"Id": "x"})
+    canned.answers["POST", "/containers/x/stop"] = (204, b"")
+    canned.answers["DELETE", "/containers/x"] = (204, b"")
+    canned.answers["POST", "/containers/create"] = (201, {"Id": "i", "Warnings": None})
+    canned.answers["POST", "/containers/i/start"] = (204, b"")
+    imported = modules_after(canned, *words)
+    assert not imported & SLOW
+    assert len(imported) <= most, sorted(imported)
+
+
+def test_the_script_finds_the_python_beside_it(tmp_path: Path) -> None:
+    """As an environment has them: `bin/python`, `lib/pythonX.Y/site-packages`; also by a link."""
+    packages = tmp_path / "env/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    (packages / "site-packages").mkdir(parents=True)
+    (packages / "site-packages/_editable_impl_wherry.pth").write_text(f"{SOURCE}\n")
+    (tmp_path / "env/bin").mkdir()
+    (tmp_path / "env/bin/python").symlink_to(sys.executable)
+    script = tmp_path / "env/bin/wherry"
+    script.write_bytes(SCRIPT.read_bytes())
+    script.chmod(0o755)
+    link = tmp_path / "wherry"
+    link.symlink_to(script)
+    (tmp_path / "wherry-decoy").mkdir()
+    for program in (script, link):
+        result = subprocess.run(
+            [program, "--version"], capture_output=True, cwd=tmp_path, env={**os.environ, "X": "'"}
+        )
+        assert result.stdout.startswith(b"Wherry version "), result.stderr
