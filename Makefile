@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml scripts/wherry scripts/wherryd
 	touch $@
 
 demo: venv
-	$(BIN)/python examples/demo.py
+	$(BIN)/python examples/demo
 
 test: venv
 	$(BIN)/python -m pytest -n 2 tests

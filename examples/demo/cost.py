@@ -1,0 +1,65 @@
+"""What a container costs: time until its program has run, and memory while it waits."""
+
+import json
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import Engine
+
+RUNS = 15
+IDLE = 10
+
+
+def start_times(engine: Engine, image: str) -> dict[str, float]:
+    """Medians in milliseconds of running `true` to its end, taken by turns."""
+    true = shutil.which("true") or "/bin/true"
+    plain = engine.client
+
+    def by_api() -> None:
+        settings = {"Image": image, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+        container = plain.create_container(settings)["Id"]
+        waiting = plain.wait(container, "next-exit")
+        plain.start(container)
+        waiting.result()
+        waiting.close()
+        plain.remove(container)
+
+    ways: dict[str, Callable[[], object]] = {
+        "a plain subprocess": lambda: subprocess.run([true], check=True),
+        "a container, by the API": by_api,
+        "a container, by `wherry run --rm`": lambda: engine.run(
+            "run", "--rm", "--network=none", image, "true"
+        ),
+    }
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(RUNS):
+        for way, act in ways.items():
+            begin = time.perf_counter()
+            act()
+            taken[way].append((time.perf_counter() - begin) * 1000)
+    return {way: statistics.median(times) for way, times in taken.items()}
+
+
+def memory(engine: Engine, image: str) -> dict[str, float]:
+    """Megabytes (PSS: shared pages divided among those who share them) with idle containers."""
+    for _ in range(IDLE):
+        engine.run("run", "-d", "--network=none", image, "sleep", "600")
+    records = Path(engine.folder, "run/containers").glob("*/pid")
+    shims = [json.loads(record.read_bytes())["shim"]["pid"] for record in records]
+    launcher = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text()
+    return {
+        "the daemon": _pss(engine.pid),
+        "its launcher": _pss(launcher.strip()),
+        f"the shim of a container, mean of {IDLE}": statistics.mean(map(_pss, shims)),
+    }
+
+
+def _pss(pid: int | str) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
