@@ -174,6 +174,14 @@ def test_files(canned, wherry, docker, tmp_path: Path) -> None:
     assert second == first
 
 
+def test_bytes_that_are_no_text(canned, wherry, docker) -> None:
+    canned.answers["POST", "/containers/create"] = (201, {"Id": "f" * 64, "Warnings": None})
+    for cli in (docker, wherry):
+        assert cli("create", "-e", "A=\udcff", "image", "é\udcff", "<&>").returncode == 0
+    first, second = (json.loads(request[3]) for request in canned.requests)
+    assert (second["Env"], second["Cmd"]) == (first["Env"], first["Cmd"])
+
+
 def test_a_cidfile_is_written_once(canned, wherry, tmp_path: Path) -> None:
     canned.answers["POST", "/containers/create"] = (201, {"Id": "f" * 64, "Warnings": None})
     path = tmp_path / "cid"

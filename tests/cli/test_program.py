@@ -58,7 +58,6 @@ def test_groups_lead_to_commands() -> None:
         (["xyzzy"], "unknown command: wherry xyzzy\n\nSee 'wherry --help'."),
         (["pull", "x"], "'wherry pull' is not supported yet"),
         (["image", "pull"], "'wherry image pull' is not supported yet"),
-        (["container"], "needs one of: attach"),
     ],
 )
 def test_what_is_no_command(words: list[str], hint: str) -> None:
@@ -76,6 +75,14 @@ def test_help_of_the_whole(capsysbinary) -> None:
         assert f"\n  {name} " in shown
     assert run_program(["help", "ps"]) == 0
     assert capsysbinary.readouterr().out.startswith(b"Usage:  wherry ps")
+
+
+def test_help_of_a_group(capsysbinary) -> None:
+    for words in (["container"], ["container", "--help"], ["help", "container"]):
+        assert run_program(words) == 0
+        shown = capsysbinary.readouterr().out.decode()
+        assert shown.startswith("Usage:  wherry container COMMAND\n")
+        assert "\n  ls          List containers\n" in shown
 
 
 def test_errors_say_how_to_go_on(capsysbinary) -> None:

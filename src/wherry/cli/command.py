@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.cli.errors import FAILED, UsageError
+from wherry.cli.errors import FAILED, CliError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,9 +70,8 @@ def _arguments(count: int) -> str:
 class Context:
     """What all commands share: the daemon's address, and a client when it is needed."""
 
-    def __init__(self, host: str | None = None, debug: bool = False) -> None:
+    def __init__(self, host: str | None = None) -> None:
         self.host = host
-        self.debug = debug
         self._client: EngineClient | None = None
 
     @property
@@ -89,7 +88,7 @@ class Context:
         try:
             address = find_address(self.host, os.environ)
         except ValueError as error:
-            raise UsageError(str(error), FAILED) from error
+            raise CliError(str(error)) from error
         client = EngineClient(address)
         if not address.chosen:
             from wherry.client.connection import listens

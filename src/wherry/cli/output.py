@@ -7,7 +7,15 @@ import sys
 
 def out(text: str) -> None:
     """Write `text` to standard output as it is. Raises BrokenPipeError if nobody reads."""
-    out_bytes(text.encode("utf-8", "surrogateescape"))
+    out_bytes(encode(text))
+
+
+def encode(text: str) -> bytes:
+    """UTF-8, where bytes of the command line that were none come out as they went in."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")  # half a character, from somebody's JSON
 
 
 def out_line(text: str) -> None:
@@ -25,7 +33,7 @@ def err_bytes(data: bytes) -> None:
 
 
 def err_line(text: str) -> None:
-    err_bytes(text.encode("utf-8", "surrogateescape") + b"\n")
+    err_bytes(encode(text) + b"\n")
 
 
 def complain(message: str) -> None:

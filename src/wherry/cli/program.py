@@ -61,9 +61,10 @@ NOT_YET = frozenset(
 )  # fmt: skip
 
 GLOBAL_FLAGS = (
-    Flag("debug", "D", "Show where an unexpected error comes from"),
     Flag("host", "H", "The daemon's socket, such as unix:///run/wherry/wherry.sock", "socket"),
     Flag("version", "v", "Print the version and quit"),
+    # Docker's, which scripts pass: they change nothing here.
+    Flag("debug", "D", hidden=True),
     Flag("config", metavar="string", hidden=True),
     Flag("log-level", "l", metavar="string", hidden=True),
     Flag("context", "c", "Docker's contexts", "string", refused=True, hidden=True),
@@ -101,7 +102,6 @@ def run_program(argv: Sequence[str]) -> int:
 def _dispatch(context: Context, argv: Sequence[str]) -> int:
     options = parse(GLOBAL_FLAGS, argv, interspersed=False)
     context.host = options.text("host") or None
-    context.debug = options.switch("debug")
     if options.switch("version"):
         from wherry import __version__
 
@@ -115,6 +115,11 @@ def _dispatch(context: Context, argv: Sequence[str]) -> int:
         return 0
     if words[0] == "help":
         words = [*words[1:], "--help"]
+    if words[0] in GROUPS and (not words[1:] or words[1] in ("--help", "-h")):
+        from wherry.cli.usage import group_usage
+
+        out_line(group_usage(words[0], GROUPS[words[0]], COMMANDS))
+        return 0
     return _run_command(context, words)
 
 
@@ -148,10 +153,8 @@ def resolve(words: list[str]) -> tuple[str, str, list[str]]:
     if first not in GROUPS:
         raise _unknown(first, [*COMMANDS, *GROUPS])
     group = GROUPS[first]
-    if not rest or rest[0] in ("--help", "-h"):
-        raise CliError(f"'wherry {first}' needs one of: {', '.join(sorted(group))}")
-    if rest[0] not in group:
-        raise _unknown(f"{first} {rest[0]}", [f"{first} {name}" for name in group])
+    if not rest or rest[0] not in group:
+        raise _unknown(" ".join(words[:2]), [f"{first} {name}" for name in group])
     return f"{first} {rest[0]}", group[rest[0]], rest[1:]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.cli.errors import CliError
-from wherry.cli.output import err_bytes, out_bytes
+from wherry.cli.output import encode, err_bytes, out_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def show_messages(
             raise CliError(problem)
         text = _text(message, stages)
         if text and not quiet:
-            write(text.encode("utf-8", "surrogateescape"))
+            write(encode(text))
 
 
 def _text(message: ProgressMessage, stages: dict[str, str]) -> str:

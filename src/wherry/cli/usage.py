@@ -20,6 +20,15 @@ def program_usage(commands: Mapping[str, tuple[str, str, str]], flags: Sequence[
     return "\n".join(lines)
 
 
+def group_usage(
+    group: str, members: Mapping[str, str], commands: Mapping[str, tuple[str, str, str]]
+) -> str:
+    lines = [f"Usage:  wherry {group} COMMAND", "", "Commands:"]
+    lines += [f"  {name:<10}  {commands[target][2]}" for name, target in sorted(members.items())]
+    lines += ["", f"Run 'wherry {group} COMMAND --help' for more information on a command."]
+    return "\n".join(lines)
+
+
 def command_usage(command: Command) -> str:
     lines = [f"Usage:  {command.usage}", "", command.summary]
     options = _options(command.flags)

@@ -82,6 +82,12 @@ def _filters(filters: Filters | None) -> list[tuple[str, str]]:
     return [("filters", dumps({name: list(values) for name, values in filters.items()}))]
 
 
+def _json(body: Mapping[str, object]) -> bytes:
+    """JSON is UTF-8: bytes of a command line that are not become U+FFFD, as Go has it."""
+    raw = dumps(dict(body)).encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "replace").encode()
+
+
 def _container(ref: str, verb: str) -> str:
     return f"/containers/{quote(ref)}/{verb}"
 
@@ -117,7 +123,7 @@ def list_containers(
 
 def create_container(body: Mapping[str, object], name: str = "", platform: str = "") -> Call:
     query = [(key, value) for key, value in (("name", name), ("platform", platform)) if value]
-    return Call("POST", "/containers/create", query, dumps(dict(body)).encode())
+    return Call("POST", "/containers/create", query, _json(body))
 
 
 def start_container(ref: str, detach_keys: str = "") -> Call:

@@ -8,7 +8,7 @@ import sys
 from wherry import __version__
 from wherry.cli.command import Command, Context
 from wherry.cli.commands.inspect import FORMAT_HELP
-from wherry.cli.errors import FAILED, engine_error
+from wherry.cli.errors import FAILED, CliError, engine_error
 from wherry.cli.flags import Flag, Parsed
 from wherry.cli.output import complain, out, out_line
 from wherry.client import calls
@@ -27,6 +27,8 @@ def _run(context: Context, parsed: Parsed) -> int:
     try:
         server = context.client.version()
         api_version = context.client.api_version
+    except CliError as error:
+        problem = error.message
     except engine_error() as error:
         problem = error.message
     client = _client(api_version)
