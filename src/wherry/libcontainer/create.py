@@ -2,14 +2,17 @@
 
 ::
 
-    shim ---- fork ----> midwife ---- fork ----> init            (in a user namespace: by way of
-      |                     |  cgroup, spec, mounts |             another process, see below)
-      | <-- born {pid} -----|  ends                 |
-      |     its parent now, for the shim is a subreaper
-      | ------------------- go -------------------> |  execve
+    shim ---- fork ----> midwife                        made beforehand, both wait for orders
+      |                     |
+      |                     |  cgroup, namespaces
+      |                     | ---- fork ----> init      the shim's child: born a sibling
+      |                     |  <-- ready ---- |
+      | <-- born {pid} -----|  ends           |
+      | ------------------- go -------------> |  execve
 
 All work is the midwife's, because a fork shares its parent's memory until it writes: what the
-midwife touches ends with it, and a shim that stays for months has touched almost nothing.
+midwife touches ends with it, and a shim that stays for months has touched almost nothing. In a
+user namespace there is one more process between midwife and init, see `_fork_in_user_namespace`.
 """
 
 import os
@@ -44,64 +47,101 @@ class Created:
             self.channel.close()
 
 
-def create(blueprint: Blueprint, record: Callable[[int, int], None]) -> Created:
-    """Make cgroup, namespaces, root file system and process.
+class Expected:
+    """A midwife at work, or waiting for her orders."""
 
-    `record` is called, in another process, with the caller's and the new process's pid: what it
-    writes down is there before the program runs. Must be called by a subreaper (prctl(2)) with
-    one thread. Raises StartFailure or EngineError; then no process and no cgroup is left.
+    def __init__(self, midwife: int, report: Channel, channel: Channel) -> None:
+        self.midwife = midwife
+        self._report = report
+        self._channel = channel
+        self._between = 0
+
+    def created(self) -> Created:
+        """Wait for the container's first process. Raises StartFailure, or EngineError.
+
+        After an error no process is left; the cgroup is the caller's to remove.
+        """
+        try:
+            message, console = self._report.receive()
+        except sync.ClosedError as error:
+            self._channel.close()
+            raise errdefs.internal("the process that makes containers was killed") from error
+        except errdefs.EngineError:
+            self._channel.close()
+            raise
+        finally:
+            self._report.close()
+        self._between = message.get("between", 0)
+        return Created(message["pid"], -1 if console is None else console, self._channel)
+
+    def dismiss(self) -> None:
+        """Reap who helped: they have ended, or are just about to."""
+        for pid in (self.midwife, self._between):
+            if pid:
+                os.waitpid(pid, 0)
+
+
+def expect(orders: Callable[[], Blueprint], record: Callable[[int, int], None]) -> Expected:
+    """Fork a midwife: cgroup, namespaces, root file system and process will be her work.
+
+    In her, `orders` is called, and may wait as long as it likes; EOFError from it means that
+    there is nothing to do. `record` is called there with the caller's and the new process's pid:
+    what it writes down is there before the program can run.
     """
     channel, inner = sync.pair()
     report, ours = sync.pair()
     midwife = os.fork()
     if midwife == 0:
         ours.close()
-        _Midwife(blueprint, channel, inner).deliver(report, record)
+        _Midwife(orders, record, channel, inner).deliver(report)
     inner.close()
     report.close()
-    try:
-        message, console = ours.receive()
-    except sync.ClosedError as error:
-        channel.close()
-        blueprint.cgroups.remove_tree(blueprint.cgroup_path)
-        raise errdefs.internal("the process that makes containers was killed") from error
-    except errdefs.EngineError:
-        channel.close()
-        raise
-    finally:
-        ours.close()
-        os.waitpid(midwife, 0)
-    return Created(message["pid"], -1 if console is None else console, channel)
+    return Expected(midwife, ours, channel)
 
 
 class _Midwife:
     """The process that makes one container, and ends when it is ready."""
 
-    def __init__(self, blueprint: Blueprint, channel: Channel, inner: Channel) -> None:
-        self.blueprint = blueprint
+    blueprint: Blueprint
+
+    def __init__(
+        self,
+        orders: Callable[[], Blueprint],
+        record: Callable[[int, int], None],
+        channel: Channel,
+        inner: Channel,
+    ) -> None:
+        self.orders, self.record = orders, record
         self.plan = Namespaces()
         self.channel, self.inner = channel, inner
         self.root_mount = -1
         self.pid = 0
+        self.between = 0
 
-    def deliver(self, report: Channel, record: Callable[[int, int], None]) -> NoReturn:
+    def deliver(self, report: Channel) -> NoReturn:
         """Report `born` with the terminal, or `failed`; never returns."""
         try:
+            self.blueprint = self.orders()
             console = self._make()
-            record(os.getppid(), self.pid)
-            report.send({"type": "born", "pid": self.pid}, None if console < 0 else console)
+            self.record(os.getppid(), self.pid)
+            report.send(
+                {"type": "born", "pid": self.pid, "between": self.between},
+                None if console < 0 else console,
+            )
+        except EOFError:
+            os._exit(0)
         except sync.ClosedError:
-            self._clear_away()
+            self._bury()
             report.fail(errdefs.internal("the container's init died before it was ready"), 128)
         except errdefs.EngineError as error:
-            self._clear_away()
+            self._bury()
             code = error.exit_code if isinstance(error, sync.StartFailure) else 128
             report.fail(error, code)
         except OSError as error:
-            self._clear_away()
+            self._bury()
             report.fail(errdefs.from_os_error("unable to start container process", error), 128)
         except Exception as error:  # noqa: BLE001 - a fork must never run its parent's code
-            self._clear_away()
+            self._bury()
             report.fail(errdefs.internal(f"{type(error).__name__}: {error}"), 128)
         finally:
             os._exit(0)
@@ -125,15 +165,13 @@ class _Midwife:
         init.run(self.blueprint, self.plan, self.inner, self.root_mount)
 
     def _fork_member(self) -> int:
-        """Fork a process that is in the container's cgroup before it does anything."""
-        cgroups, path = self.blueprint.cgroups, self.blueprint.cgroup_path
-        born_in = cgroups.clone_fd(path)
-        if born_in is None:
-            return os.fork()
+        """Fork the shim's child, which is in the container's cgroup before it does anything."""
+        born_in = self.blueprint.cgroups.clone_fd(self.blueprint.cgroup_path)
         try:
-            return fork.fork_into(born_in)
+            return fork.fork(born_in, sibling=True)
         finally:
-            os.close(born_in)
+            if born_in is not None:
+                os.close(born_in)
 
     def _fork_in_user_namespace(self) -> None:
         """A process that enters the user namespace first, and forks init there.
@@ -142,19 +180,16 @@ class _Midwife:
         root is mounted out here, because in there it may not be.
         """
         self.root_mount = self.blueprint.root.open()
-        between = self._fork_member()
-        if between == 0:
+        self.between = self._fork_member()
+        if self.between == 0:
             self._be_between()
         self.inner.close()
-        try:
-            if self.plan.creates("user"):
-                self.channel.expect("map")
-                self._write_maps(between)
-                self.channel.send({"type": "map"})
-            message, _ = self.channel.receive()
-            self.pid = message["pid"]
-        finally:
-            os.waitpid(between, 0)
+        if self.plan.creates("user"):
+            self.channel.expect("map")
+            self._write_maps(self.between)
+            self.channel.send({"type": "map"})
+        message, _ = self.channel.receive()
+        self.pid = message["pid"]
 
     def _be_between(self) -> NoReturn:
         try:
@@ -162,7 +197,7 @@ class _Midwife:
             self.blueprint.join_cgroup()
             self._enter_user_namespace()
             self.plan.enter_pid()
-            pid = os.fork()
+            pid = fork.fork(sibling=True)
             if pid == 0:
                 init.run(self.blueprint, self.plan, self.inner, self.root_mount)
             self.inner.send({"type": "child", "pid": pid})
@@ -210,19 +245,15 @@ class _Midwife:
             else:
                 raise errdefs.internal(f"init said {message['type']} before it was ready")
 
-    def _clear_away(self) -> None:
-        """Leave no process and no cgroup behind."""
+    def _bury(self) -> None:
+        """Kill who was born; the shim, whose children they are, reaps them."""
         self.channel.close()
-        if self.pid:
-            try:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass  # it was not ours any more, or never had been
-        try:
-            self.blueprint.cgroups.remove_tree(self.blueprint.cgroup_path)
-        except (errdefs.EngineError, OSError):
-            return  # the error that led here is the one to tell; recovery removes the rest
+        for pid in (self.pid, self.between):
+            if pid:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
 
 
 def _map_lines(mappings: list[IDMapping]) -> bytes:

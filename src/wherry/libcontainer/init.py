@@ -69,7 +69,9 @@ class _Init:
         self._run_program()
 
     def _set_apart(self) -> None:
-        """Out of the shim's reach: its limits, its session, its descriptors, its fate."""
+        """Under its own limits, in its own session, with none of the shim's descriptors; it dies
+        with the shim, whose child it was born."""
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if not self.blueprint.in_user_namespace:
             self.blueprint.join_cgroup()
         score = self.process.get("oomScoreAdj")
@@ -82,7 +84,7 @@ class _Init:
             kept.add(self.root_mount)
         if self.blueprint.stdio:
             self._place_stdio(self.blueprint.stdio)
-        _close_all_but(kept)
+        sc.close_all_but(kept)
         process.reset_signals()
         sc.join_session_keyring(self.blueprint.id)
 
@@ -170,10 +172,9 @@ class _Init:
             self._enter_directory(required=True)
         arguments = self.process["args"]
         path = process.find_program(arguments[0], env)
+        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the change of user reset it
         self.channel.send({"type": "ready"})
         self.channel.expect("go")
-        # Our parent is the shim by now, and if it dies, so shall we.
-        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         try:
             os.execve(path, arguments, env)
         except OSError as error:
@@ -205,15 +206,6 @@ def _write(path: str, text: str) -> None:
         ) from error
     finally:
         os.close(fd)
-
-
-def _close_all_but(kept: set[int]) -> None:
-    first = 0
-    for fd in sorted(kept):
-        if fd > first:
-            sc.close_range(first, fd - 1)
-        first = fd + 1
-    sc.close_range(first)
 
 
 def _open_null(root: Root) -> None:

@@ -37,31 +37,18 @@ class Root:
         try:
             return self.open(path, os.O_PATH | os.O_DIRECTORY, follow)
         except FileNotFoundError:
-            pass
-        walked = ""
-        parent = self.open_place("/")
-        for name in [part for part in path.split("/") if part not in ("", ".")]:
-            walked = f"{walked}/{name}"
-            try:
-                child = self._step(parent, name, walked, mode, follow)
-            finally:
-                os.close(parent)
-            parent = child
-        return parent
-
-    def _step(self, parent: int, name: str, walked: str, mode: int, follow: bool) -> int:
-        flags = os.O_PATH | os.O_DIRECTORY
-        try:
-            return self.open(walked, flags, follow)
-        except FileNotFoundError:
-            if name == "..":
-                raise
+            above, _, name = path.rstrip("/").rpartition("/")
+        parent = self.make_directory(above or "/", mode, follow)
+        if name == ".":
+            return parent
         try:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
             # A dangling symlink: there is no directory to make, and none will be guessed.
-            raise FileNotFoundError(errno.ENOENT, "dangling symlink", walked) from None
-        return self.open(walked, flags, follow)
+            raise FileNotFoundError(errno.ENOENT, "dangling symlink", path) from None
+        finally:
+            os.close(parent)
+        return self.open(path, os.O_PATH | os.O_DIRECTORY, follow)
 
     def make_file(self, path: str) -> int:
         """Make an empty file at `path` if nothing is there; its O_PATH descriptor."""

@@ -8,7 +8,7 @@
       | <--- console + descriptor ----|  (with a terminal)
       |                               |  limits, user, capabilities, seccomp
       | <--- ready -------------------|
-      |  tells the shim, and ends     |
+      |  tells the shim `born`, ends  |
     shim                              |
       |  records pid and state        |
       | ---- go --------------------->|  execve
@@ -38,6 +38,7 @@ class Message(TypedDict, total=False):
 
     type: str
     pid: int
+    between: int
     kind: str
     message: str
     code: int

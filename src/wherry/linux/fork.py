@@ -1,7 +1,7 @@
-"""A fork whose child is born in a cgroup (clone3(2) with CLONE_INTO_CGROUP, Linux 5.7).
+"""Forks that os.fork() can't make: into a cgroup, or as a sibling (clone3(2), Linux 5.7).
 
-Moving a process afterwards takes a lock that stops every fork on the machine; being born there
-costs nothing.
+Moving a process into a cgroup (v2) afterwards takes a lock that stops every fork on the machine;
+being born there costs nothing. A sibling has its maker's parent for its own, from the first.
 """
 
 import ctypes
@@ -9,6 +9,7 @@ import os
 import signal
 import struct
 
+_CLONE_PARENT = 0x8000
 _CLONE_INTO_CGROUP = 0x200000000
 _CLONE3 = 435  # on every architecture
 
@@ -21,14 +22,16 @@ _after_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 
 
-def fork_into(cgroup_fd: int) -> int:
-    """As os.fork(), with the child in the cgroup (v2) that `cgroup_fd` refers to.
+def fork(cgroup_fd: int | None = None, sibling: bool = False) -> int:
+    """As os.fork(): 0 in the child, its pid in the caller.
 
-    Only for a process with one thread. Raises OSError.
+    The child is in the cgroup (v2) that `cgroup_fd` refers to, if one is given. A `sibling` is
+    the caller's parent's to reap. Only for a process with one thread. Raises OSError.
     """
-    arguments = struct.pack(
-        "11Q", _CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd
-    )
+    flags = (_CLONE_INTO_CGROUP if cgroup_fd is not None else 0) | (_CLONE_PARENT if sibling else 0)
+    # With CLONE_PARENT the kernel wants none, and takes the caller's own.
+    exit_signal = 0 if sibling else signal.SIGCHLD
+    arguments = struct.pack("11Q", flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd or 0)
     _before()
     pid = int(_syscall(_CLONE3, arguments, len(arguments)))
     if pid == 0:

@@ -8,6 +8,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Collection
 
 # (x86_64, aarch64); calls since Linux 5.0 have one number everywhere.
 _NUMBERS = {
@@ -273,6 +274,16 @@ def prctl(option: int, *arguments: Argument) -> int:
 def close_range(first: int, last: int = 0xFFFFFFFF, cloexec: bool = False) -> None:
     """Close descriptors first..last, or mark them close-on-exec."""
     call("close_range", first, last, _CLOSE_RANGE_CLOEXEC if cloexec else 0)
+
+
+def close_all_but(kept: Collection[int]) -> None:
+    """Close every descriptor that is not in `kept`."""
+    first = 0
+    for fd in sorted(kept):
+        if fd > first:
+            close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)
 
 
 def join_session_keyring(name: str) -> None:

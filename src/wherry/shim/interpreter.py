@@ -58,6 +58,7 @@ def spawn_launcher(requests: socket.socket, cgroup: str) -> "subprocess.Popen[by
             pass_fds=(fd, requests.fileno()),
             env={"LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
     finally:

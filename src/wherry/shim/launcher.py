@@ -10,21 +10,25 @@ import contextlib
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from typing import NoReturn
 
 from wherry import errdefs
-from wherry.libcontainer import sync
+from wherry.libcontainer import bundle, sync
 from wherry.linux import cgroups, seccomp
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, shim, wire
-from wherry.shim.shim import Birth
-from wherry.shim.streams import Attached, Streams, Watch
+from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
-from wherry.spec.runtime import Spec
+from wherry.spec.runtime import Seccomp
+
+# How long a start is given the processors before the next spare is forked.
+_SETTLE_MS = 30
 
 
 def main(fd: int, cgroup: str) -> None:
@@ -35,7 +39,7 @@ def main(fd: int, cgroup: str) -> None:
     """
     sc.prctl(sc.PR_SET_NAME, b"wherry-launcher")
     requests = socket.socket(fileno=fd)
-    _close_all_but(fd)
+    sc.close_all_but((0, 1, 2, fd))
     os.chdir("/")
     os.umask(0o022)  # a container's users may read its cgroup's files
     for encoding in ("utf-8", "ascii", "latin-1", "unicode_escape"):
@@ -96,77 +100,119 @@ def close_imports() -> None:
     sys.path_importer_cache.clear()
 
 
+@dataclass
+class Spare:
+    """A shim that was forked before it is needed, and the ways to give it and its midwife work."""
+
+    shim: socket.socket
+    midwife: socket.socket
+
+    def close(self) -> None:
+        self.shim.close()
+        self.midwife.close()
+
+
 class Launcher:
+    """Hands each request to a spare shim, and forks the next one when nobody waits."""
+
     def __init__(self, requests: socket.socket, hierarchy: cgroups.Cgroups) -> None:
         self.requests = requests
         self.cgroups = hierarchy
+        self._spare: Spare | None = None
         self._filters: dict[str, bytes] = {}
         self._served = 0
 
     def serve(self) -> None:
+        poll = select.poll()
+        poll.register(self.requests, select.POLLIN)
         while True:
+            # The next spare is forked when the processors are free again, not beside a start.
+            if self._spare is None and not poll.poll(_SETTLE_MS):
+                with contextlib.suppress(OSError):
+                    self._spare = self._fork_spare()
+                gc.collect()  # what little was made since the freeze
             try:
                 message, fds = wire.receive(self.requests)
             except ConnectionResetError:
                 return
             if message is None:
                 return
-            ends = [socket.socket(fileno=fd) for fd in fds]
-            self._launch(message, ends)
-            for end in ends:
-                end.close()
-            self._served += 1
-            if self._served % 64 == 0:
-                gc.collect()  # what little was made since the freeze
+            try:
+                self._launch(message, fds)
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
-    def _launch(self, request: Message, ends: list[socket.socket]) -> None:
+    def _launch(self, request: Message, fds: list[int]) -> None:
         try:
-            spec = _read_spec(request["bundle"])
-            program = self._filter(spec)
+            program = self._complete(request)
+            self._hand_over(request, program, fds)
         except errdefs.EngineError as error:
-            _refuse(ends[0], request, error)
-            return
-        try:
-            pid = os.fork()
+            _refuse(fds[0], request, error)
         except OSError as error:
-            _refuse(ends[0], request, errdefs.from_os_error("forking a shim", error))
-            return
-        if pid == 0:
-            self._be_shim(request, spec, program, ends)
+            _refuse(fds[0], request, errdefs.from_os_error("forking a shim", error))
 
-    def _filter(self, spec: Spec) -> bytes | None:
+    def _complete(self, request: Message) -> bytes:
+        """Add to the request what the shim must know of the spec; the compiled filter, or b""."""
+        spec = bundle.read_spec(request["bundle"])
+        linux = spec["linux"]
+        section = linux.get("seccomp")
+        request["terminal"] = spec["process"].get("terminal", False)
+        request["shares_pids"] = {"type": "pid"} not in linux.get("namespaces", [])
+        request["cgroup"] = linux["cgroupsPath"]
+        request["seccomp_flags"] = seccomp.filter_flags(section) if section else 0
+        return self._filter(section) if section else b""
+
+    def _filter(self, section: Seccomp) -> bytes:
         """The compiled system call filter; compiled once for all containers that share it."""
-        section = spec.get("linux", {}).get("seccomp")
-        if not section:
-            return None
-        key = json.dumps(section, sort_keys=True)
+        key = json.dumps(section)
         if key not in self._filters:
             if len(self._filters) > 64:
                 self._filters.clear()
             self._filters[key] = seccomp.compile_filter(section)
         return self._filters[key]
 
-    def _be_shim(
-        self, request: Message, spec: Spec, program: bytes | None, ends: list[socket.socket]
-    ) -> NoReturn:
+    def _hand_over(self, request: Message, program: bytes, fds: list[int]) -> None:
+        """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
+        for spare in (self._spare, None):
+            taker = spare or self._fork_spare()
+            self._spare = None
+            try:
+                taker.midwife.send(wire.encode(request) + b"\0" + program, socket.MSG_NOSIGNAL)
+                wire.send(taker.shim, request, tuple(fds))
+            except ConnectionError:
+                continue
+            else:
+                return
+            finally:
+                taker.close()
+        raise errdefs.unavailable("the process that was to make the container died")
+
+    def _fork_spare(self) -> Spare:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours_too, midwifes = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            self._be_shim(theirs, midwifes)
+        theirs.close()
+        midwifes.close()
+        return Spare(ours, ours_too)
+
+    def _be_shim(self, orders: socket.socket, midwife_orders: socket.socket) -> NoReturn:
         code = 1
         try:
-            self.requests.close()
-            attached = [
-                Attached(end, wants)
-                for end, wants in zip(ends[1:], request["attaches"], strict=True)
-            ]
-            flags = seccomp.filter_flags(spec["linux"].get("seccomp", {})) if program else 0
-            shim.main(Birth(request, spec, program, flags, self.cgroups, ends[0], attached))
+            shim.main(orders, midwife_orders, self.cgroups)
             code = 0
         except Exception as error:  # noqa: BLE001 - a fork must never run its parent's loop
-            _refuse(ends[0], request, errdefs.internal(f"shim: {type(error).__name__}: {error}"))
+            # Standard error is gone by now, and the daemon will see that the shim died.
+            os.write(2, f"shim: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(code)
 
 
-def _refuse(control: socket.socket, request: Message, error: errdefs.EngineError) -> None:
-    with contextlib.suppress(OSError):
+def _refuse(control_fd: int, request: Message, error: errdefs.EngineError) -> None:
+    control = socket.socket(fileno=os.dup(control_fd))
+    with contextlib.suppress(OSError), control:
         wire.send(
             control,
             {
@@ -179,28 +225,8 @@ def _refuse(control: socket.socket, request: Message, error: errdefs.EngineError
         )
 
 
-def _read_spec(bundle: str) -> Spec:
-    try:
-        with open(f"{bundle}/config.json", "rb") as file:
-            spec: Spec = json.load(file)
-    except OSError as error:
-        raise errdefs.from_os_error("reading the bundle", error) from error
-    except ValueError as error:
-        raise errdefs.invalid(f"{bundle}/config.json is not JSON: {error}") from error
-    if not spec.get("process", {}).get("args") or "cgroupsPath" not in spec.get("linux", {}):
-        raise errdefs.invalid(f"{bundle}/config.json lacks process.args or linux.cgroupsPath")
-    return spec
-
-
 def _reset_signals() -> None:
     """What was ignored or blocked where the daemon was started, no container inherits."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _close_all_but(fd: int) -> None:
-    """Only the request socket stays, and standard error, which is the daemon's log."""
-    if fd > 3:
-        sc.close_range(3, fd - 1)
-    sc.close_range(max(fd + 1, 3))

@@ -10,11 +10,11 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
 
 from wherry import errdefs
-from wherry.libcontainer import create
+from wherry.libcontainer import bundle, create
 from wherry.libcontainer.blueprint import Blueprint
+from wherry.libcontainer.create import Expected
 from wherry.libcontainer.sync import StartFailure
 from wherry.linux import mounts, pty
 from wherry.linux import syscalls as sc
@@ -23,7 +23,6 @@ from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
-from wherry.spec.runtime import Spec
 
 # How long output is awaited after the first process has ended: something that the container
 # gave its pipe to may hold it open for ever.
@@ -34,35 +33,96 @@ _FLUSH_SECONDS = 10.0
 _REAP_SECONDS = 5.0
 
 
-@dataclass
-class Birth:
-    """What the launcher hands to the shim that it forks."""
+def main(orders: socket.socket, midwife_orders: socket.socket, cgroups: Cgroups) -> None:
+    """The shim's whole life. Returns when the container is gone and everybody was told.
 
-    request: Message
-    spec: Spec
-    seccomp: bytes | None
-    seccomp_flags: int
-    cgroups: Cgroups
-    control: socket.socket
-    attached: list[Attached]
+    It begins before anybody asks for a container: the forks are done and the pipes are there when
+    the request comes by `orders`, and by `midwife_orders` for the midwife. A launcher that ends
+    instead closes both.
+    """
+    _become_shim(orders, midwife_orders)
+    stdio = _Stdio()
+    instructions = _Orders(midwife_orders, stdio, cgroups)
+    expected = create.expect(instructions.read, instructions.record)
+    midwife_orders.close()
+    stdio.close_theirs()
+    request, fds = wire.receive(orders)
+    orders.close()
+    if request is not None:
+        Shim(request, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups).run(expected)
 
 
-def main(birth: Birth) -> None:
-    """The shim's whole life. Returns when the container is gone and everybody was told."""
-    Shim(birth).run()
+def _become_shim(orders: socket.socket, midwife_orders: socket.socket) -> None:
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for target in (0, 1, 2):
+        os.dup2(null, target)  # the launcher's standard error ends with the daemon, we don't
+    sc.close_all_but((0, 1, 2, orders.fileno(), midwife_orders.fileno()))
+    sc.prctl(sc.PR_SET_NAME, b"wherry-shim")
+    sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # The launcher has its children reaped by the kernel; we want to know how ours end.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+class _Stdio:
+    """The pipes of a container that may or may not come to use them."""
+
+    def __init__(self) -> None:
+        self.stdin, self.our_stdin = os.pipe2(os.O_CLOEXEC)
+        self.our_stdout, self.stdout = os.pipe2(os.O_CLOEXEC)
+        self.our_stderr, self.stderr = os.pipe2(os.O_CLOEXEC)
+
+    def close_theirs(self) -> None:
+        for fd in (self.stdin, self.stdout, self.stderr):
+            os.close(fd)
+
+
+class _Orders:
+    """What the midwife is told, once a container is wanted; used in her process alone."""
+
+    def __init__(self, orders: socket.socket, stdio: _Stdio, cgroups: Cgroups) -> None:
+        self.orders, self.stdio, self.cgroups = orders, stdio, cgroups
+        self.request: Message = {}
+
+    def read(self) -> Blueprint:
+        """Wait for the request, and read what it points to. EOFError if none will come."""
+        data = self.orders.recv(wire.LIMIT)
+        if not data:
+            raise EOFError
+        document, _, program = data.partition(b"\0")
+        self.request = request = wire.decode(document)
+        stdin = self.stdio.stdin if request["open_stdin"] else -1
+        return Blueprint(
+            id=request["id"],
+            spec=bundle.read_spec(request["bundle"]),
+            root=mounts.root_mount_from_json(request["rootfs"]),
+            staging=f"{request['run_dir']}/rootfs",
+            cgroups=self.cgroups,
+            cgroup_path=request["cgroup"],
+            seccomp=program or None,
+            seccomp_flags=request["seccomp_flags"],
+            stdio=None if request["terminal"] else (stdin, self.stdio.stdout, self.stdio.stderr),
+        )
+
+    def record(self, shim: int, pid: int) -> None:
+        pidfile.write(f"{self.request['run_dir']}/pid", self.request["cgroup"], shim, pid)
 
 
 class Shim:
-    def __init__(self, birth: Birth) -> None:
-        request = birth.request
-        self.birth = birth
+    """One container's streams, clients, and end."""
+
+    def __init__(
+        self, request: Message, ends: list[socket.socket], stdio: _Stdio, cgroups: Cgroups
+    ) -> None:
         self.id = request["id"]
         self.run_dir = request["run_dir"]
-        self.cgroup_path = birth.spec["linux"]["cgroupsPath"]
-        self.terminal = birth.spec["process"].get("terminal", False)
-        self.shares_pids = {"type": "pid"} not in birth.spec["linux"].get("namespaces", [])
+        self.cgroups = cgroups
+        self.cgroup_path = request["cgroup"]
+        self.terminal = request["terminal"]
+        self.shares_pids = request["shares_pids"]
         self.watch = Watch()
-        self.connections = [birth.control]
+        self.control = ends[0]
+        self.connections = [ends[0]]
         self.pid = 0
         self.started_at = ""
         self.exit: ExitDocument | None = None
@@ -70,12 +130,13 @@ class Shim:
         self.ended = 0.0
         self.streams: Streams | None = None
         self.listener: socket.socket | None = None
-        self._child_ends: list[int] = []
+        self.request = request
+        self.clients = ends[1:]
+        self.stdio = stdio
 
-    def run(self) -> None:
-        self._become_shim()
+    def run(self, expected: Expected) -> None:
         try:
-            self._start()
+            self._start(expected)
         except errdefs.EngineError as error:
             self._report_failure(error)
             return
@@ -87,76 +148,39 @@ class Shim:
 
     # --- the start ----------------------------------------------------------------------------
 
-    def _become_shim(self) -> None:
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        for target in (0, 1, 2):
-            os.dup2(null, target)  # the launcher's standard error ends with the daemon, we don't
-        sc.prctl(sc.PR_SET_NAME, b"wherry-shim")
-        sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        # The launcher has its children reaped by the kernel; we want to know how ours end.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-    def _start(self) -> None:
-        staging = f"{self.run_dir}/rootfs"
-        self.streams = self._make_streams()
-        created = create.create(self._blueprint(staging), self._record_birth)
-        self.pid = created.pid
-        for fd in self._child_ends:
-            os.close(fd)
-        if created.console >= 0:
-            self.streams.stdin = created.console
-            self.streams.add_source(created.console, "stdout")
+    def _start(self, expected: Expected) -> None:
+        # All of this while the midwife is at work.
         self._listen()
-        try:
-            created.start()
-        except StartFailure:
-            os.waitpid(self.pid, 0)
-            self._remove_cgroup()
-            raise
+        self.streams = streams = self._make_streams()
+        for end, flags in zip(self.clients, self.request["attaches"], strict=True):
+            streams.attach(Attached(end, flags))
+        created = expected.created()
+        self.pid = created.pid
+        if created.console >= 0:
+            streams.stdin = created.console
+            streams.add_source(created.console, "stdout")
+        created.start()
         self.started_at = clock.now()
-        for client in self.birth.attached:
-            self.streams.attach(client)
         self._tell({"op": "started", "pid": self.pid, "started_at": self.started_at})
-
-    def _record_birth(self, shim: int, pid: int) -> None:
-        """Called in the process that makes the container, before the program may run."""
-        pidfile.write(f"{self.run_dir}/pid", self.cgroup_path, shim, pid)
+        expected.dismiss()
 
     def _make_streams(self) -> Streams:
-        request = self.birth.request
-        log = request["log"]
+        log = self.request["log"]
         writer = Writer(log["path"], log["max_size"], log["max_files"]) if log else None
-        once = request["stdin_once"]
-        streams = Streams(self.watch, writer, -1, once, self.terminal)
+        stdio = self.stdio
+        streams = Streams(self.watch, writer, -1, self.request["stdin_once"], self.terminal)
         if self.terminal:
+            for fd in (stdio.our_stdin, stdio.our_stdout, stdio.our_stderr):
+                os.close(fd)
             return streams
-        stdin = -1
-        if request["open_stdin"]:
-            stdin, streams.stdin = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(streams.stdin, False)
-            self._child_ends.append(stdin)
-        ends = [stdin]
-        for stream in ("stdout", "stderr"):
-            ours, theirs = os.pipe2(os.O_CLOEXEC)
-            self._child_ends.append(theirs)
-            ends.append(theirs)
-            streams.add_source(ours, stream)
-        self.stdio = (ends[0], ends[1], ends[2])
+        if self.request["open_stdin"]:
+            os.set_blocking(stdio.our_stdin, False)
+            streams.stdin = stdio.our_stdin
+        else:
+            os.close(stdio.our_stdin)
+        streams.add_source(stdio.our_stdout, "stdout")
+        streams.add_source(stdio.our_stderr, "stderr")
         return streams
-
-    def _blueprint(self, staging: str) -> Blueprint:
-        return Blueprint(
-            id=self.id,
-            spec=self.birth.spec,
-            root=mounts.root_mount_from_json(self.birth.request["rootfs"]),
-            staging=staging,
-            cgroups=self.birth.cgroups,
-            cgroup_path=self.cgroup_path,
-            seccomp=self.birth.seccomp,
-            seccomp_flags=self.birth.seccomp_flags,
-            stdio=None if self.terminal else self.stdio,
-        )
 
     def _listen(self) -> None:
         """A socket for later daemons. Bound by a descriptor: its path may exceed 107 bytes."""
@@ -170,6 +194,11 @@ class Shim:
         self.listener.setblocking(False)
 
     def _report_failure(self, error: errdefs.EngineError) -> None:
+        """Tell that it failed, once nothing is left of it."""
+        if self.streams:
+            self.streams.close_log()
+        with contextlib.suppress(errdefs.EngineError, OSError):
+            self.cgroups.remove_tree(self.cgroup_path)
         code = error.exit_code if isinstance(error, StartFailure) else 128
         self._tell(
             {
@@ -179,8 +208,6 @@ class Shim:
                 "exit_code": code,
             }
         )
-        if self.streams:
-            self.streams.close_log()
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -191,7 +218,7 @@ class Shim:
         init = os.pidfd_open(self.pid)
         self.watch.set(init, read, lambda _: self._reap(init))
         self.watch.set(self.listener.fileno(), read, lambda _: self._accept())
-        self._watch_connection(self.birth.control)
+        self._watch_connection(self.control)
         while not self._finished():
             self.watch.wait(self._patience())
             if self.shares_pids and self.status is None:
@@ -247,7 +274,7 @@ class Shim:
         """Without a pid namespace of its own, others of the container may live on."""
         if self.shares_pids:
             with contextlib.suppress(errdefs.EngineError, OSError):
-                self.birth.cgroups.kill(self.cgroup_path)
+                self.cgroups.kill(self.cgroup_path)
 
     def _record_exit(self) -> None:
         assert self.streams
@@ -257,7 +284,7 @@ class Shim:
         code = os.waitstatus_to_exitcode(self.status)
         self.exit = {
             "code": code if code >= 0 else 128 - code,
-            "oom_killed": self.birth.cgroups.oom_kills(self.cgroup_path) > 0,
+            "oom_killed": self.cgroups.oom_kills(self.cgroup_path) > 0,
             "finished_at": clock.now(),
             "error": f"log: {self.streams.log_error}" if self.streams.log_error else "",
         }
@@ -275,7 +302,7 @@ class Shim:
     def _remove_cgroup(self) -> None:
         # What can't be removed now, the daemon's recovery removes.
         with contextlib.suppress(errdefs.EngineError, OSError):
-            self.birth.cgroups.remove(self.cgroup_path)
+            self.cgroups.remove(self.cgroup_path)
 
     # --- daemons ----------------------------------------------------------------------------------
 

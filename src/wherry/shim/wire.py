@@ -62,6 +62,11 @@ class Message(TypedDict, total=False):
     open_stdin: bool
     stdin_once: bool
     attaches: list[AttachFlags]
+    # start, from the launcher on: what of the spec a shim needs, so that it need not read it
+    terminal: bool
+    shares_pids: bool
+    cgroup: str
+    seccomp_flags: int
     # kill, resize, attach
     signal: int
     height: int
