@@ -267,3 +267,11 @@ async def test_async_nonsense_is_unavailable(daemon: Daemon) -> None:
     daemon.then_say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
     with pytest.raises(EngineError):
         await (await AsyncEngineClient(daemon.address).request(calls.version())).read()
+
+
+def test_a_socket_of_others_says_who_may() -> None:
+    from wherry.client.errors import unreachable
+
+    error = unreachable(Address("/d.sock", chosen=True), PermissionError(13, "Permission denied"))
+    assert error.kind is Kind.FORBIDDEN
+    assert "unix:///d.sock (be root, or in the socket's group)" in error.message

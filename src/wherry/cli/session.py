@@ -10,6 +10,7 @@ not take yet is held here, and no more is read of standard input meanwhile.
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 
@@ -20,8 +21,6 @@ from wherry.client.multiplex import STDERR, SYSTEM_ERROR, Demultiplexer, FrameEr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
-
     from wherry.cli.detach import DetachKeys
     from wherry.client.engine import EngineClient, Waiting
 
@@ -150,7 +149,7 @@ class Session:
     def _send(self) -> None:
         try:
             while self._pending:
-                sent = self._stream.send(self._pending, _no_signal())
+                sent = self._stream.send(self._pending, _socket.MSG_NOSIGNAL)
                 del self._pending[:sent]
             if self._half_closed:
                 self._half_closed = False
@@ -190,12 +189,6 @@ class Session:
         except engine_error():
             return
         self._resize_tries = 0
-
-
-def _no_signal() -> int:
-    import _socket
-
-    return _socket.MSG_NOSIGNAL
 
 
 def _write_all(fd: int, data: bytes) -> None:
