@@ -50,15 +50,22 @@ def memory(engine: Engine, image: str) -> dict[str, float]:
         engine.run("run", "-d", "--network=none", image, "sleep", "600")
     records = Path(engine.folder, "run/containers").glob("*/pid")
     shims = [json.loads(record.read_bytes())["shim"]["pid"] for record in records]
-    launcher = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text()
+    launcher = _children(engine.pid)[0]
+    spare = [pid for pid in _children(launcher) if pid not in shims]
+    spare += [child for pid in spare for child in _children(pid)]
     return {
         "the daemon": _pss(engine.pid),
-        "its launcher": _pss(launcher.strip()),
+        "its launcher": _pss(launcher),
+        "what it has ready for the next start": sum(map(_pss, spare)),
         f"the shim of a container, mean of {IDLE}": statistics.mean(map(_pss, shims)),
     }
 
 
-def _pss(pid: int | str) -> float:
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _pss(pid: int) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024

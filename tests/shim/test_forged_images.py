@@ -1,0 +1,53 @@
+"""Images and specs that put something of their own where the runtime would write or look."""
+
+import os
+from pathlib import Path
+
+import pytest
+from bundles import Yard
+
+from wherry.errdefs import EngineError
+
+pytestmark = pytest.mark.root
+
+
+def forge(yard: Yard, spec: dict, path: str, target: str) -> None:
+    """Let the image have a symlink at `path`."""
+    bundle, _ = yard.bundle(spec, Path(spec["linux"]["cgroupsPath"]).name)
+    link = bundle / "upper" / path
+    link.parent.mkdir(exist_ok=True)
+    os.symlink(target, link)
+
+
+def without_dev(spec: dict) -> dict:
+    spec["mounts"] = [each for each in spec["mounts"] if not each["destination"].startswith("/dev")]
+    return spec
+
+
+async def test_a_forged_null_device_masks_nothing(yard: Yard) -> None:
+    """CVE-2025-31133: a mask made of the image's /dev/null would mount what that leads to."""
+    spec = without_dev(yard.spec("stat", "-c", "%F %t:%T", "/proc/keys"))
+    forge(yard, spec, "dev/null", "/proc/sysrq-trigger")
+    ran = await yard.run(spec=spec)
+    assert (ran.output, ran.errors) == ("character special file 1:3\n", "")
+
+
+async def test_a_sysctl_is_not_written_into_a_mount_upon_proc(yard: Yard) -> None:
+    """CVE-2025-52881: what is written must be the kernel's own file."""
+    spec = yard.spec("true")
+    spec["mounts"].append(
+        {"destination": "/proc/sys/net", "type": "tmpfs", "source": "tmpfs", "options": []}
+    )
+    spec["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "17"}
+    with pytest.raises(EngineError, match=r"sysctl net.ipv4.ip_unprivileged_port_start=17"):
+        await yard.start(spec)
+
+
+async def test_a_forged_console_is_not_followed(yard: Yard) -> None:
+    """CVE-2025-52565: the terminal is bound upon no place that the image leads to."""
+    spec = yard.spec("true", terminal=True)
+    kept = [each for each in spec["mounts"] if each["destination"] == "/dev/pts"]
+    spec["mounts"] = without_dev(spec)["mounts"] + kept
+    forge(yard, spec, "dev/console", "/etc/passwd")
+    with pytest.raises(EngineError):
+        await yard.start(spec)
