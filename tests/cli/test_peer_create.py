@@ -21,7 +21,7 @@ def meaning(value: object) -> object:
     """A request without whatever says nothing, and without an order where there is none."""
     if isinstance(value, dict):
         told = {name: member for name, member in value.items() if member != _DEFAULTS.get(name)}
-        for name in told.keys() & {"ExposedPorts", "Volumes", "Binds"}:
+        for name in told.keys() & {"Binds", "Env", "ExposedPorts", "Volumes"}:
             told[name] = sorted(told[name] or [])
         if told.get("Ulimits"):
             told["Ulimits"] = sorted(told["Ulimits"], key=lambda limit: limit["Name"])
