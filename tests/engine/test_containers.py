@@ -198,8 +198,9 @@ async def test_a_joined_network_needs_a_running_container(house) -> None:
 async def test_a_joined_network_must_exist(house) -> None:
     with pytest.raises(EngineError, match="No such container: nobody"):
         await create(house, network_mode="container:nobody")
-    with pytest.raises(EngineError, match="network mynet not found"):
+    with pytest.raises(EngineError, match="network mynet not found") as caught:
         await create(house, network_mode="mynet")
+    assert caught.value.kind is Kind.INVALID_ARGUMENT
 
 
 # --- stop and kill --------------------------------------------------------------------------------

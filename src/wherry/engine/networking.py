@@ -55,7 +55,9 @@ def settle_mode(
 ) -> tuple[str, list[str]]:
     """The network mode to use, and the warning that goes with it.
 
-    Raises NotFound for a network that isn't there, InvalidArgument for what contradicts the mode.
+    Raises InvalidArgument for a network that isn't there, and for what contradicts the mode. (Not
+    NotFound: to a creation's 404 clients answer by pulling the image. dockerd answers it at the
+    start.)
     """
     asked = host_config.network_mode
     mode = namespaces.parse(asked)
@@ -63,14 +65,14 @@ def settle_mode(
         return "none", []
     for network in endpoints:
         if network not in (asked, "default", "bridge", "none", "host"):
-            raise errdefs.not_found(f"network {network} not found")
+            raise errdefs.invalid(f"network {network} not found")
     if asked in ("", "default", "bridge"):
         return "none", [NO_BRIDGE]
     if mode.kind == "container" and mode.container:
         _check_shared(config, host_config)
         return asked, []
     if asked not in ("none", "host"):
-        raise errdefs.not_found(f"network {asked} not found")
+        raise errdefs.invalid(f"network {asked} not found")
     return asked, []
 
 
