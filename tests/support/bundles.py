@@ -149,7 +149,9 @@ class Yard:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         attaches = [Attach(theirs, stdin, True, True)] if attach else []
-        start = Start(container_id, bundle, root, bundle / "log", attaches=attaches, **options)
+        start = Start(
+            container_id, bundle, spec, root, bundle / "log", attaches=attaches, **options
+        )
         start.open_stdin, start.stdin_once = stdin, stdin
         try:
             task = await self.runtime.start(start)

@@ -4,6 +4,7 @@ A field that stands in neither table is a bug, which a test finds by the model's
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from msgspec import UNSET, Struct
 from msgspec.structs import fields
@@ -132,13 +133,18 @@ def refuse_unsupported(request: CreateRequest) -> None:
 
 
 def _refuse(value: Struct, kind: type[Struct], where: str, names: Iterable[str]) -> None:
-    shown = {field.name: field.encode_name for field in fields(kind)}
+    shown = _names_shown(kind)
     for name in sorted(names):
         found = getattr(value, name)
         accepts, reason = REFUSED[kind][name]
         if not is_empty(found) and not accepts(found):
             path = f"{where}.{shown[name]}" if where else shown[name]
             raise errdefs.not_implemented(f"{path}: {reason}")
+
+
+@cache
+def _names_shown(kind: type[Struct]) -> dict[str, str]:
+    return {field.name: field.encode_name for field in fields(kind)}
 
 
 def is_empty(value: object) -> bool:

@@ -14,6 +14,7 @@ from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.linux.mounts import RootMount
 from wherry.shim.runtime import Exit, Start, StartError, Task
+from wherry.spec.runtime import Spec
 
 # Where nothing better is known of why a container did not start; Docker's number.
 _FAILED_START = 128
@@ -55,11 +56,12 @@ class Starter:
 
     async def _start(self, container: Container) -> None:
         document = container.document
-        rootfs = await asyncio.to_thread(self._prepare, document)
+        rootfs, spec = await asyncio.to_thread(self._prepare, document)
         plan = read_log_config(document.host_config.log_config)
         start = Start(
             id=document.id,
             bundle=self._stores.folder(document.id),
+            spec=spec,
             rootfs=rootfs,
             log_path=None if plan.driver == "none" else self._stores.log_path(document.id),
             log_max_size=plan.max_size,
@@ -80,7 +82,7 @@ class Starter:
         await self.save(container)
         fault("container.start.after-record")
 
-    def _prepare(self, document: Document) -> RootMount:
+    def _prepare(self, document: Document) -> tuple[RootMount, Spec]:
         """In a worker thread: what blocks. Writes the bundle, answers the root's mount."""
         folder = self._stores.folder(document.id)
         etc_folder = str(self._stores.folder(document.etc_of))
@@ -104,7 +106,7 @@ class Starter:
             fault("container.start.after-bundle")
         except OSError as error:
             raise errdefs.from_os_error(f"starting container {document.name}", error) from error
-        return self._stores.snapshots.mounts(document.id)
+        return self._stores.snapshots.mounts(document.id), spec
 
     def _namespace_of(self, container_id: str, kind: str) -> str:
         donor = self._roster.find(container_id)

@@ -62,7 +62,7 @@ class Expected:
         After an error no process is left; the cgroup is the caller's to remove.
         """
         try:
-            message, console = self._report.receive()
+            pid, self._between, console = self._report.await_born()
         except sync.ClosedError as error:
             self._channel.close()
             raise errdefs.internal("the process that makes containers was killed") from error
@@ -71,8 +71,7 @@ class Expected:
             raise
         finally:
             self._report.close()
-        self._between = message.get("between", 0)
-        return Created(message["pid"], -1 if console is None else console, self._channel)
+        return Created(pid, console, self._channel)
 
     def dismiss(self) -> None:
         """Reap who helped: they have ended, or are just about to."""
@@ -124,10 +123,7 @@ class _Midwife:
             self.blueprint = self.orders()
             console = self._make()
             self.record(os.getppid(), self.pid)
-            report.send(
-                {"type": "born", "pid": self.pid, "between": self.between},
-                None if console < 0 else console,
-            )
+            report.born(self.pid, self.between, console)
         except EOFError:
             os._exit(0)
         except sync.ClosedError:

@@ -31,14 +31,15 @@ from typing import NoReturn, TypedDict
 from wherry import errdefs
 
 _LIMIT = 32768
+# The one message that is not JSON, since each shim keeps the pages that it touches to read it.
+_BORN = struct.Struct("ii")
 
 
 class Message(TypedDict, total=False):
-    """One message; `type` is one of console, ready, go, map, child, born, failed."""
+    """One message; `type` is one of console, ready, go, map, child, failed."""
 
     type: str
     pid: int
-    between: int
     kind: str
     message: str
     code: int
@@ -128,6 +129,26 @@ class Channel:
             data = b'{"type": "failed", "kind": "INTERNAL", "message": "init died", "code": 128}'
         if data:
             _raise_failure(json.loads(data))
+
+    def born(self, pid: int, between: int, console: int) -> None:
+        """The midwife's last word to the shim; `console` is -1 without a terminal."""
+        fds = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", console))]
+        try:
+            self.socket.sendmsg([_BORN.pack(pid, between)], fds if console >= 0 else [])
+        except OSError as error:
+            raise ClosedError(str(error)) from error
+
+    def await_born(self) -> tuple[int, int, int]:
+        """(pid, between, console). Raises ClosedError, StartFailure. In few words, as `go`."""
+        data, ancillary, _, _ = self.socket.recvmsg(
+            _LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+        )
+        if len(data) != _BORN.size:
+            if not data:
+                raise ClosedError("end of file")
+            _raise_failure(json.loads(data))
+        console = struct.unpack("i", ancillary[0][2][:4])[0] if ancillary else -1
+        return (*_BORN.unpack(data), console)
 
     def fail(self, error: errdefs.EngineError, code: int) -> None:
         """Say that the start failed; silent if nobody listens."""

@@ -8,7 +8,6 @@ Python (CVE-2019-5736). It ends when the daemon closes its socket; its forks do 
 import codecs
 import contextlib
 import gc
-import json
 import os
 import select
 import signal
@@ -18,14 +17,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from wherry import errdefs
-from wherry.libcontainer import bundle, sync
-from wherry.linux import cgroups, seccomp
+from wherry.libcontainer import sync
+from wherry.linux import cgroups
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, shim, wire
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
-from wherry.spec.runtime import Seccomp
 
 # How long a start is given the processors before the next spare is forked.
 _SETTLE_MS = 30
@@ -48,8 +46,8 @@ def main(fd: int, cgroup: str) -> None:
     hierarchy.create(cgroup, shared=True)
     hierarchy.join(cgroup)
     _reset_signals()
-    # The kernel reaps the shims; each waits for its own children.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    own = os.getpid()
+    signal.signal(signal.SIGCHLD, lambda *_: _reap(own))
     # What stops a service's group must not stop the containers; the socket says when to end.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -77,10 +75,10 @@ def rehearse() -> None:
         watch.wait(0)
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         wire.send(left, {"id": "", "op": "started", "pid": 1, "started_at": clock.now()})
-        wire.receive(right)
+        wire.decode_start(wire.receive_bytes(right)[0])
         upper, lower = sync.pair()
-        lower.send({"type": "born", "pid": 1}, sink)
-        os.close(upper.expect("born") or sink)
+        lower.born(1, 0, sink)
+        os.close(upper.await_born()[2])
         for end in (left, right, upper, lower):
             end.close()
         os.close(sink)
@@ -119,8 +117,6 @@ class Launcher:
         self.requests = requests
         self.cgroups = hierarchy
         self._spare: Spare | None = None
-        self._filters: dict[str, bytes] = {}
-        self._served = 0
 
     def serve(self) -> None:
         poll = select.poll()
@@ -130,63 +126,35 @@ class Launcher:
             if self._spare is None and not poll.poll(_SETTLE_MS):
                 with contextlib.suppress(OSError):
                     self._spare = self._fork_spare()
-                gc.collect()  # what little was made since the freeze
             try:
-                message, fds = wire.receive(self.requests)
+                data, fds = wire.receive_bytes(self.requests)
             except ConnectionResetError:
                 return
-            if message is None:
+            if not data:
                 return
             try:
-                self._launch(message, fds)
+                self._hand_over(data, fds)
+            except OSError as error:
+                _refuse(fds[0], errdefs.from_os_error("forking a shim", error))
             finally:
                 for fd in fds:
                     os.close(fd)
 
-    def _launch(self, request: Message, fds: list[int]) -> None:
-        try:
-            program = self._complete(request)
-            self._hand_over(request, program, fds)
-        except errdefs.EngineError as error:
-            _refuse(fds[0], request, error)
-        except OSError as error:
-            _refuse(fds[0], request, errdefs.from_os_error("forking a shim", error))
-
-    def _complete(self, request: Message) -> bytes:
-        """Add to the request what the shim must know of the spec; the compiled filter, or b""."""
-        spec = bundle.read_spec(request["bundle"])
-        linux = spec["linux"]
-        section = linux.get("seccomp")
-        request["terminal"] = spec["process"].get("terminal", False)
-        request["shares_pids"] = {"type": "pid"} not in linux.get("namespaces", [])
-        request["cgroup"] = linux["cgroupsPath"]
-        request["seccomp_flags"] = seccomp.filter_flags(section) if section else 0
-        return self._filter(section) if section else b""
-
-    def _filter(self, section: Seccomp) -> bytes:
-        """The compiled system call filter; compiled once for all containers that share it."""
-        key = json.dumps(section)
-        if key not in self._filters:
-            if len(self._filters) > 64:
-                self._filters.clear()
-            self._filters[key] = seccomp.compile_filter(section)
-        return self._filters[key]
-
-    def _hand_over(self, request: Message, program: bytes, fds: list[int]) -> None:
+    def _hand_over(self, data: bytes, fds: list[int]) -> None:
         """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
-        for spare in (self._spare, None):
+        for spare in (self._spare, None, None):
             taker = spare or self._fork_spare()
             self._spare = None
             try:
-                taker.midwife.send(wire.encode(request) + b"\0" + program, socket.MSG_NOSIGNAL)
-                wire.send(taker.shim, request, tuple(fds))
+                wire.send_bytes(taker.shim, data, tuple(fds))
+                # Only now: a midwife must not work for a shim that is not there.
+                taker.midwife.send(data, socket.MSG_NOSIGNAL)
             except ConnectionError:
                 continue
             else:
                 return
             finally:
                 taker.close()
-        raise errdefs.unavailable("the process that was to make the container died")
 
     def _fork_spare(self) -> Spare:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -210,19 +178,20 @@ class Launcher:
             os._exit(code)
 
 
-def _refuse(control_fd: int, request: Message, error: errdefs.EngineError) -> None:
-    control = socket.socket(fileno=os.dup(control_fd))
-    with contextlib.suppress(OSError), control:
-        wire.send(
-            control,
-            {
-                "id": request["id"],
-                "op": "failed",
-                "kind": error.kind.name,
-                "message": error.message[:8192],
-                "exit_code": 128,
-            },
-        )
+def _refuse(control_fd: int, error: errdefs.EngineError) -> None:
+    failed: Message = {"op": "failed", "kind": error.kind.name, "message": error.message}
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(control_fd)) as control:
+        wire.send(control, {**failed, "exit_code": 128})
+
+
+def _reap(launcher: int) -> None:
+    """Reap shims that have ended. They inherit this handler, and wait for their own in their way:
+    to ignore SIGCHLD here would cost each of them a change of it."""
+    if os.getpid() != launcher:
+        return
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _reset_signals() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -13,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry import errdefs
-from wherry.linux import cgroups
+from wherry.linux import cgroups, seccomp
 from wherry.linux.mounts import RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
+from wherry.spec.runtime import Seccomp, Spec
 
 __all__ = ["Attach", "Exit", "Runtime", "Start", "StartError", "Task"]
 
@@ -29,7 +31,8 @@ _PATIENCE = 5
 
 @dataclass
 class Start:
-    """A container to start. `bundle` holds config.json; its root.path is not used, `rootfs` is.
+    """A container to start. `bundle` holds `spec` as config.json; its root.path is not used,
+    `rootfs` is.
 
     Without `log_path` nothing is logged. `stdin_once` closes standard input when the first
     client's input has ended.
@@ -37,6 +40,7 @@ class Start:
 
     id: str
     bundle: Path
+    spec: Spec
     rootfs: RootMount
     log_path: Path | None = None
     log_max_size: int = 10_000_000
@@ -63,6 +67,7 @@ class Runtime:
         self._launcher: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
+        self._filters: dict[str, bytes] = {}
         self._spawned = 0.0
         self._spawned_one = asyncio.Event()
         self._failures = 0
@@ -140,7 +145,7 @@ class Runtime:
 
     async def _try_start(self, start: Start) -> Task:
         run_dir = self.run_dir(start.id)
-        shutil.rmtree(run_dir, ignore_errors=True)
+        self.forget(start.id)
         # Passable, so that a container's root in a user namespace reaches what it is mounted upon.
         run_dir.mkdir(0o711)
         run_dir.joinpath("rootfs").mkdir(0o711)
@@ -152,7 +157,7 @@ class Runtime:
             await task.started()
         except BaseException:
             task.close()
-            shutil.rmtree(run_dir, ignore_errors=True)
+            self.forget(start.id)
             raise
         return task
 
@@ -173,6 +178,8 @@ class Runtime:
                 "max_size": start.log_max_size,
                 "max_files": start.log_max_files,
             }
+        linux = start.spec["linux"]
+        section = linux.get("seccomp")
         message: wire.Message = {
             "id": start.id,
             "op": "start",
@@ -183,22 +190,36 @@ class Runtime:
             "open_stdin": start.open_stdin,
             "stdin_once": start.stdin_once,
             "attaches": [attach.flags for attach in start.attaches],
+            "terminal": start.spec["process"].get("terminal", False),
+            "shares_pids": {"type": "pid"} not in linux.get("namespaces", []),
+            "cgroup": linux["cgroupsPath"],
+            "seccomp_flags": seccomp.filter_flags(section) if section else 0,
         }
+        program = self._filter(section) if section else b""
         fds = (control.fileno(), *(attach.socket.fileno() for attach in start.attaches))
         if len(fds) > wire.MAX_DESCRIPTORS:
             raise errdefs.exhausted(
                 f"more than {wire.MAX_DESCRIPTORS - 1} clients wait for container {start.id[:12]}"
             )
-        await self._send(message, fds)
+        await self._send(wire.encode_start(message, program), fds)
 
-    async def _send(self, message: wire.Message, fds: tuple[int, ...]) -> None:
+    def _filter(self, section: Seccomp) -> bytes:
+        """The compiled system call filter; compiled once for all containers that share it."""
+        key = json.dumps(section)
+        if key not in self._filters:
+            if len(self._filters) > 64:
+                self._filters.clear()
+            self._filters[key] = seccomp.compile_filter(section)
+        return self._filters[key]
+
+    async def _send(self, data: bytes, fds: tuple[int, ...]) -> None:
         while True:
             if self._launcher is None:
                 raise errdefs.unavailable(
                     "the launcher can't be started; the daemon's log says why"
                 )
             try:
-                wire.send(self._launcher, message, fds)
+                wire.send_bytes(self._launcher, data, fds)
                 return
             except BlockingIOError:
                 await self._writable(self._launcher)
@@ -234,7 +255,18 @@ class Runtime:
 
     def forget(self, container_id: str) -> None:
         """Remove the shim's folder: its exit has been recorded elsewhere."""
-        shutil.rmtree(self.run_dir(container_id), ignore_errors=True)
+        run_dir = self.run_dir(container_id)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(run_dir / "rootfs")
+            for name in os.listdir(run_dir):
+                os.unlink(run_dir / name)
+            os.rmdir(run_dir)
+        except FileNotFoundError:
+            return
+        except OSError:
+            # Something unheard-of in there, or a shim that is just adding to it.
+            shutil.rmtree(run_dir, ignore_errors=True)
 
     def _mourn(self, task: Task) -> "asyncio.Task[Exit]":
         return asyncio.create_task(asyncio.to_thread(self._bury_lost, task.id))

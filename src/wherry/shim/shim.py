@@ -7,7 +7,6 @@ needs: `shim.sock` to talk to, `pid`, and at the end `exit.json`, written before
 import contextlib
 import json
 import os
-import signal
 import socket
 import time
 
@@ -46,22 +45,26 @@ def main(orders: socket.socket, midwife_orders: socket.socket, cgroups: Cgroups)
     expected = create.expect(instructions.read, instructions.record)
     midwife_orders.close()
     stdio.close_theirs()
-    request, fds = wire.receive(orders)
+    data, fds = wire.receive_bytes(orders)
     orders.close()
-    if request is not None:
+    if data:
+        request, _ = wire.decode_start(data)
         Shim(request, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups).run(expected)
 
 
 def _become_shim(orders: socket.socket, midwife_orders: socket.socket) -> None:
+    """A session, descriptors and a name of its own. In few words: see `streams.Watch`."""
     os.setsid()
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    null = os.open("/dev/null", os.O_RDWR)
     for target in (0, 1, 2):
         os.dup2(null, target)  # the launcher's standard error ends with the daemon, we don't
-    sc.close_all_but((0, 1, 2, orders.fileno(), midwife_orders.fileno()))
-    sc.prctl(sc.PR_SET_NAME, b"wherry-shim")
-    sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # The launcher has its children reaped by the kernel; we want to know how ours end.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    first, second = sorted((orders.fileno(), midwife_orders.fileno()))
+    os.closerange(3, first)
+    os.closerange(first + 1, second)
+    os.closerange(second + 1, 1 << 30)
+    name = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(name, b"wherry-shim")
+    os.close(name)
 
 
 class _Stdio:
@@ -89,8 +92,8 @@ class _Orders:
         data = self.orders.recv(wire.LIMIT)
         if not data:
             raise EOFError
-        document, _, program = data.partition(b"\0")
-        self.request = request = wire.decode(document)
+        request, program = wire.decode_start(data)
+        self.request = request
         stdin = self.stdio.stdin if request["open_stdin"] else -1
         return Blueprint(
             id=request["id"],
@@ -150,6 +153,8 @@ class Shim:
 
     def _start(self, expected: Expected) -> None:
         # All of this while the midwife is at work.
+        if self.shares_pids:
+            sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._listen()
         self.streams = streams = self._make_streams()
         for end, flags in zip(self.clients, self.request["attaches"], strict=True):

@@ -6,6 +6,7 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
 ::
 
     daemon -> launcher   start {bundle, rootfs, log, ...} + [control, attached streams ...]
+    launcher -> shim     the same bytes and descriptors; the bytes to its midwife too
     shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
@@ -62,7 +63,7 @@ class Message(TypedDict, total=False):
     open_stdin: bool
     stdin_once: bool
     attaches: list[AttachFlags]
-    # start, from the launcher on: what of the spec a shim needs, so that it need not read it
+    # what of the spec a shim needs, so that it need not read it
     terminal: bool
     shares_pids: bool
     cgroup: str
@@ -86,27 +87,45 @@ def encode(message: Message) -> bytes:
     return json.dumps({"v": VERSION, **message}).encode()
 
 
+def encode_start(message: Message, program: bytes) -> bytes:
+    """A start request: the message, a zero byte, and the compiled system call filter."""
+    return encode(message) + b"\0" + program
+
+
+def decode_start(data: bytes) -> tuple[Message, bytes]:
+    document, _, program = data.partition(b"\0")
+    return decode(document), program
+
+
 def decode(data: bytes) -> Message:
-    message: Message = json.loads(data)
+    message: Message = json.loads(data.decode())
     return message
 
 
 def send(end: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
     """Raises OSError if the other side is gone, or BlockingIOError if it does not listen."""
+    send_bytes(end, encode(message), fds)
+
+
+def send_bytes(end: socket.socket, data: bytes, fds: tuple[int, ...] = ()) -> None:
     ancillary = []
     if fds:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-    end.sendmsg([encode(message)], ancillary, socket.MSG_NOSIGNAL)
+    end.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
 
 
 def receive(end: socket.socket) -> tuple[Message | None, list[int]]:
     """The next message with its descriptors, close-on-exec; None at end of file."""
+    data, fds = receive_bytes(end)
+    return decode(data) if data else None, fds
+
+
+def receive_bytes(end: socket.socket) -> tuple[bytes, list[int]]:
+    """The same, undecoded; no bytes at end of file."""
     fds = array.array("i")
     space = socket.CMSG_SPACE(MAX_DESCRIPTORS * fds.itemsize)
     data, ancillary, _, _ = end.recvmsg(LIMIT, space, socket.MSG_CMSG_CLOEXEC)
     for level, kind, raw in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-    if not data:
-        return None, fds.tolist()
-    return decode(data), fds.tolist()
+    return data, fds.tolist()
