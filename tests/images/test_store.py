@@ -270,6 +270,13 @@ def test_garbage_is_found_after_a_crash_and_what_is_held_stays(world, busybox) -
     assert world.facts() == before
 
 
+def test_a_blob_half_written_goes_after_a_crash(world, tmp_path) -> None:
+    world.content.ingest("half").write(b"and then the power went")
+    assert list(tmp_path.glob("**/ingest/*"))
+    world.images.recover()
+    assert not list(tmp_path.glob("**/ingest/*"))
+
+
 def test_loads_and_removals_at_once_never_break_an_image(world, archives) -> None:
     layers = [archives.layer(**{f"f{number}": "x"}) for number in range(3)]
     sets = [(0, 1), (0, 2), (1, 2)]

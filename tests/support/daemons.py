@@ -101,11 +101,15 @@ class Daemon:
 
     def up(self) -> None:
         """Return when it answers."""
-        poll(self._answers, f"wherryd answers on {self.socket}")
 
-    def _answers(self) -> bool:
-        if self.process is None or self.process.poll() is not None:
-            raise AssertionError(f"wherryd has ended: {self.log.read_text()}")
+        def look() -> bool:
+            if self.process is None or self.process.poll() is not None:
+                raise AssertionError(f"wherryd has ended: {self.log.read_text()}")
+            return self.answers()
+
+        poll(look, f"wherryd answers on {self.socket}")
+
+    def answers(self) -> bool:
         with contextlib.suppress(OSError):
             return self.get("/_ping").status == 200
         return False

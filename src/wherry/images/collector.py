@@ -135,7 +135,11 @@ class Collector:
             self._free(Unheld(set(self.content.digests()), layers))
 
     def recover(self) -> None:
-        """At start: end the leases of work that died with its process, and free what it left."""
+        """At start: end the leases of work that died with its process, and free what it left.
+
+        Only while no work is under way.
+        """
+        self.content.recover()
         now = time.time_ns()
         self.database.write(lambda tx: tx.end_leases("load", now), durable=False)
         self.collect()
