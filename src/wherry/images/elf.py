@@ -40,7 +40,7 @@ def read_elf(path: Path) -> Elf | None:
         raise errdefs.from_os_error(f"reading {path}", error) from error
     try:
         return _File(data).read()
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, OverflowError, ValueError) as error:
         raise errdefs.invalid(f"{path} is a damaged ELF file: {error}") from error
 
 
