@@ -11,7 +11,7 @@ from wherry.linux import syscalls as sc
 _SEALS = 1 | 2 | 4 | 8  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
 _BOOT = """
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path.append(sys.argv[1])
 from wherry.shim.launcher import main
 main(int(sys.argv[2]), sys.argv[3])
 """
