@@ -10,8 +10,8 @@ STAMP := $(VENV)/.ready
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml scripts/wherry scripts/wherryd
-	$(PYTHON) -m venv $(VENV)
+$(STAMP): pyproject.toml scripts/make_venv.py scripts/wherry scripts/wherryd
+	$(PYTHON) scripts/make_venv.py $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
@@ -22,14 +22,14 @@ test: venv
 	$(BIN)/python -m pytest -n 2 tests
 
 check: venv
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples scripts
+	$(BIN)/ruff check src tests benchmarks examples scripts
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layering.py
 
 format: venv
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples scripts
+	$(BIN)/ruff format src tests benchmarks examples scripts
 
 # Side by side with dockerd, where it is installed; prints ratios.
 bench: venv

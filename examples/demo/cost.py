@@ -51,6 +51,7 @@ def memory(engine: Engine, image: str) -> dict[str, float]:
     records = Path(engine.folder, "run/containers").glob("*/pid")
     shims = [json.loads(record.read_bytes())["shim"]["pid"] for record in records]
     launcher = _children(engine.pid)[0]
+    time.sleep(0.5)  # it makes itself ready again behind the last start
     spare = [pid for pid in _children(launcher) if pid not in shims]
     spare += [child for pid in spare for child in _children(pid)]
     return {
