@@ -36,6 +36,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield database
 
 
+def test_nobody_but_its_owner_reads_it(tmp_path: Path) -> None:
+    """Containers' variables are in it; the data root lets every user pass through."""
+    with Database.open(tmp_path / "wherry.db") as database:
+        database.write(lambda tx: tx.put_container(container("a", b"PASSWORD=secret")))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("wherry.db", "wherry.db-wal", "wherry.db-shm"), 0o600)
+
+
 def digest(word: str) -> Digest:
     return Digest.of(word.encode())
 

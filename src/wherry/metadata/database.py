@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ class Database:
         if not create and not path.exists():
             raise errdefs.data_loss(f"the database {path} is missing; {schema.REBUILD}")
         with _translated(path):
+            _make_private(path)
             connection = _connect(path, writable=True)
             try:
                 schema.prepare(connection, str(path))
@@ -120,6 +122,14 @@ class Database:
             connection.close()
         else:
             self._readers.append(connection)
+
+
+def _make_private(path: Path) -> None:
+    """Root's alone from its first moment: it holds containers' variables, which hold passwords.
+
+    SQLite gives its own files beside it the same mode.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
