@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from wherry.engine.fields import HONOURED, REFUSED, refuse_unsupported
+from wherry.engine.fields import HONOURED, REFUSED, refuse_unsupported, refuse_zero_bytes
 from wherry.engine.model import CreateRequest
 from wherry.errdefs import EngineError, Kind
 
@@ -107,3 +107,33 @@ def test_a_restart_policy_that_does_not_exist_is_invalid() -> None:
     with pytest.raises(EngineError) as caught:
         refuse_unsupported(request(HostConfig={"RestartPolicy": {"Name": "maybe"}}))
     assert caught.value.kind is Kind.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"Cmd": ["echo", "a\0b"]}, "Cmd[1]"),
+        ({"WorkingDir": "/a\0"}, "WorkingDir"),
+        ({"Hostname": "a\0b"}, "Hostname"),
+        ({"User": "\0"}, "User"),
+        ({"Labels": {"a\0": "b"}}, "Labels.a"),
+        ({"HostConfig": {"Binds": ["/tmp\0:/x"]}}, "HostConfig.Binds[0]"),
+        ({"HostConfig": {"CgroupParent": "/a\0"}}, "HostConfig.CgroupParent"),
+        ({"HostConfig": {"Sysctls": {"net.a\0": "1"}}}, "HostConfig.Sysctls.net.a"),
+        ({"HostConfig": {"MaskedPaths": ["/proc/keys\0x"]}}, "HostConfig.MaskedPaths[0]"),
+        (
+            {"HostConfig": {"Devices": [{"PathOnHost": "/dev/null\0"}]}},
+            "HostConfig.Devices[0].PathOnHost",
+        ),
+    ],
+)
+def test_no_text_has_a_zero_byte(asked: dict[str, object], named: str) -> None:
+    """The kernel would end the text there, wherever it was checked before."""
+    with pytest.raises(EngineError) as caught:
+        refuse_zero_bytes(request(**asked))
+    assert caught.value.kind is Kind.INVALID_ARGUMENT
+    assert caught.value.message.startswith(named)
+
+
+def test_text_without_zero_bytes_passes() -> None:
+    refuse_zero_bytes(request(Cmd=["echo", "\\u0000", "\x01"], Env=["A="]))

@@ -3,9 +3,10 @@
 A field that stands in neither table is a bug, which a test finds by the model's own list.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
+import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import fields
 
@@ -140,6 +141,31 @@ def _refuse(value: Struct, kind: type[Struct], where: str, names: Iterable[str])
         if not is_empty(found) and not accepts(found):
             path = f"{where}.{shown[name]}" if where else shown[name]
             raise errdefs.not_implemented(f"{path}: {reason}")
+
+
+def refuse_zero_bytes(value: Struct, where: str = "") -> None:
+    """Raises InvalidArgument, naming the first text with a zero byte in it.
+
+    The kernel's names, paths and arguments end at one: what was checked and what is done would
+    be two things.
+    """
+    for path, text in _texts(msgspec.to_builtins(value), where):
+        if "\0" in text:
+            raise errdefs.invalid(f"{path} has a zero byte in it: {text!r}")
+
+
+def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:
+    """(path, text) of every string in a plain value."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            path = f"{where}.{key}" if where else str(key)
+            yield path, str(key)
+            yield from _texts(item, path)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{where}[{index}]")
 
 
 @cache

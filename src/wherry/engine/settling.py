@@ -6,6 +6,7 @@ import msgspec
 
 from wherry import errdefs
 from wherry.engine import merge, networking
+from wherry.engine.fields import refuse_zero_bytes
 from wherry.engine.host import Host
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import (
@@ -40,7 +41,9 @@ def settle(
     Modes of the form `container:` already name a whole ID. Raises EngineError, mostly
     InvalidArgument, in Docker's words where Docker has any.
     """
+    refuse_zero_bytes(request)
     config = merge.merge(request.config(), image)
+    refuse_zero_bytes(config, "the image's config")
     limited = limits.settle(request.host_config, host)
     host_config, warnings = limited.host, limited.warnings
     _fill_in(host_config, host, settings)

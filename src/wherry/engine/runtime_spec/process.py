@@ -8,6 +8,9 @@ from wherry.engine.model import ContainerConfig, HostConfig
 from wherry.engine.runtime_spec import ulimits
 from wherry.spec import runtime as oci
 
+# TIOCSWINSZ takes 16 bits each.
+_MAX_SIZE = 65535
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -55,6 +58,8 @@ def process(
         "oomScoreAdj": host_config.oom_score_adj,
     }
     height, width = host_config.console_size
+    if height > _MAX_SIZE or width > _MAX_SIZE:
+        raise errdefs.invalid(f"no terminal has {height} rows and {width} columns")
     if config.tty and height and width:
         result["consoleSize"] = {"height": height, "width": width}
     if rlimits := ulimits.rlimits(host_config, host):
