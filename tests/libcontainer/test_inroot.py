@@ -74,3 +74,19 @@ def test_reading_is_of_regular_files_within_a_bound(place: tuple[Root, Path]) ->
     os.mkfifo(base / "root/pipe")
     assert root.read("/pipe", 5) is None
     assert root.read("/", 5) is None
+
+
+def test_a_directory_as_deep_as_a_path_can_be(place: tuple[Root, Path]) -> None:
+    root, base = place
+    path = "/a" * 1900
+    os.close(root.make_directory(path))
+    os.close(root.open(path, os.O_PATH | os.O_DIRECTORY))
+    assert (base / "root/a/a/a").is_dir()
+
+
+def test_a_file_of_the_kernels_is_not_read() -> None:
+    """/etc/passwd -> /proc/kmsg would take the host's log away from who reads it."""
+    fd = os.open("/", os.O_PATH)
+    assert Path("/proc/uptime").read_bytes()
+    assert Root(fd).read("/proc/uptime", 1000) == b""
+    os.close(fd)

@@ -110,3 +110,34 @@ def test_any_text_gives_an_identity_or_an_error(text: str, wanted: str) -> None:
         passwd._find_user(wanted, users)
     except EngineError as error:
         assert wanted in error.message  # noqa: PT017 - both outcomes are right
+
+
+@pytest.mark.parametrize("uid", [2**31, 2**32 - 1, 2**32])
+def test_a_number_that_is_no_identity_is_refused(tmp_path: Path, uid: int) -> None:
+    """To setresuid(2) 2^32 - 1 means "as it is", which is root."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(f"bob:x:{uid}:7::/:\neve:x:7:{uid}::/:\n")
+    (tmp_path / "etc/group").write_text(f"staff:x:{uid}:\n")
+    fd = os.open(tmp_path, os.O_PATH)
+    for wanted in ("bob", "eve", "5:staff"):
+        with pytest.raises(EngineError, match="must be in range"):
+            resolve(Root(fd), wanted)
+    assert resolve(Root(fd), "9").uid == 9
+    os.close(fd)
+
+
+def test_more_groups_than_the_kernel_takes_are_refused(root: Root) -> None:
+    with pytest.raises(EngineError, match="65536 is most"):
+        resolve(root, "bob", tuple(str(number) for number in range(70_000)))
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x0b", "\x0c", "\x1c", "\x85", "\r"])
+def test_an_entry_does_not_hide_in_anothers_text(separator: str) -> None:
+    """What ends a line for Python, and for no C library."""
+    users = passwd._users(f"eve:x:7:7:{separator}bob:x:0:0::/:\n")
+    assert [user.name for user in users] == ["eve"]
+
+
+def test_a_line_with_a_zero_byte_is_no_entry() -> None:
+    """HOME would come of it, which execve(2) could not take."""
+    assert passwd._users("root:x:0:0::/a\0b:\n") == []

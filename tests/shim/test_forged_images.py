@@ -1,12 +1,13 @@
 """Images and specs that put something of their own where the runtime would write or look."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 from bundles import Yard
 
-from wherry.errdefs import EngineError
+from wherry.errdefs import EngineError, Kind
 
 pytestmark = pytest.mark.root
 
@@ -51,3 +52,25 @@ async def test_a_forged_console_is_not_followed(yard: Yard) -> None:
     forge(yard, spec, "dev/console", "/etc/passwd")
     with pytest.raises(EngineError):
         await yard.start(spec)
+
+
+async def test_a_fifo_for_the_null_device_is_not_waited_for(yard: Yard) -> None:
+    """Where /dev is the user's own, somebody may have put anything there."""
+    spec = without_dev(yard.spec("sh", "-c", "cat; echo over"))
+    bundle, _ = yard.bundle(spec, Path(spec["linux"]["cgroupsPath"]).name)
+    (bundle / "upper/dev").mkdir()
+    os.mkfifo(bundle / "upper/dev/null")
+    async with asyncio.timeout(20):
+        ran = await yard.run(spec=spec)
+    assert ran.output == "over\n"
+
+
+@pytest.mark.parametrize("cwd", ["/proc/self/fd/7", "/link", "/etc/passwd", "/" + "a" * 300])
+async def test_a_working_directory_that_cannot_be_is_named(yard: Yard, cwd: str) -> None:
+    """CVE-2024-21626 among them: a descriptor of the host is no place to work in."""
+    spec = yard.spec("pwd")
+    forge(yard, spec, "link", "/proc/self/fd/5")
+    spec["process"]["cwd"] = cwd
+    with pytest.raises(EngineError, match="working directory /") as caught:
+        await yard.start(spec)
+    assert caught.value.kind is Kind.INVALID_ARGUMENT

@@ -7,6 +7,7 @@ nobody already inside a namespace that it joins can look into it.
 
 import os
 import signal
+import stat
 from typing import NoReturn
 
 from wherry import errdefs
@@ -113,11 +114,19 @@ class _Init:
         filesystem.attach_mounts(self.blueprint.cgroup_mounts(private))
         if devices.has_own_dev(self.spec):
             devices.make_devices(filesystem.root, self.spec, self.blueprint.in_user_namespace)
-        os.close(filesystem.root.make_directory(self.process.get("cwd") or "/"))
+        self._make_directory(filesystem.root)
         if self.process.get("terminal"):
             self._make_terminal(filesystem)
         filesystem.pivot()
         return filesystem
+
+    def _make_directory(self, root: Root) -> None:
+        cwd = self.process.get("cwd") or "/"
+        try:
+            os.close(root.make_directory(cwd))
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise errdefs.invalid(f"working directory {cwd}: {said}") from error
 
     def _open_root(self) -> int:
         try:
@@ -211,8 +220,9 @@ def _write(path: str, text: str) -> None:
 def _open_null(root: Root) -> None:
     """Standard input without a client: the container's own /dev/null, if it is the true one."""
     try:
-        fd = root.open("/dev/null", os.O_RDONLY)
-        if os.fstat(fd).st_rdev != os.makedev(1, 3):
+        fd = root.open("/dev/null", os.O_RDONLY | os.O_NONBLOCK)  # a FIFO would be waited for
+        status = os.fstat(fd)
+        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
             os.close(fd)
             raise FileNotFoundError
     except OSError:

@@ -34,13 +34,25 @@ class Root:
 
         Raises NotADirectoryError where something else stands in the way.
         """
-        try:
-            return self.open(path, os.O_PATH | os.O_DIRECTORY, follow)
-        except FileNotFoundError:
-            above, _, name = path.rstrip("/").rpartition("/")
-        parent = self.make_directory(above or "/", mode, follow)
-        if name == ".":
-            return parent
+        missing: list[str] = []  # the deepest first; not a recursion, since a path is 4 KB long
+        above = path
+        while True:
+            try:
+                found = self.open(above, os.O_PATH | os.O_DIRECTORY, follow)
+                break
+            except FileNotFoundError:
+                if above == "/":
+                    raise
+                missing.append(above)
+                above = above.rstrip("/").rpartition("/")[0] or "/"
+        for each in reversed(missing):
+            name = each.rstrip("/").rpartition("/")[2]
+            if name != ".":
+                found = self._make_one(found, name, each, mode, follow)
+        return found
+
+    def _make_one(self, parent: int, name: str, path: str, mode: int, follow: bool) -> int:
+        """Make `path`, which is `name` in `parent`; closes `parent`."""
         try:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
@@ -71,7 +83,8 @@ class Root:
         """A regular file's content, or None if there is none.
 
         Raises OSError with EFBIG over `limit` bytes: an image chooses this file's size. A FIFO or
-        a device in its place is not waited for and not read.
+        a device in its place is not waited for and not read; nor is a file of size 0, as those of
+        procfs are: to read /proc/kmsg takes the lines from the host's log.
         """
         try:
             fd = self.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -83,6 +96,6 @@ class Root:
                 return None
             if status.st_size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
-            return os.read(fd, limit)
+            return os.read(fd, status.st_size)
         finally:
             os.close(fd)

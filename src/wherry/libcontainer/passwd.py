@@ -13,6 +13,7 @@ from wherry.libcontainer.inroot import Root
 # A file that an image may hold; the bound keeps a hostile one from filling our memory.
 LIMIT = 4 << 20
 _MAX_ID = 2**31 - 1
+_MAX_GROUPS = 65536  # NGROUPS_MAX
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,13 @@ def resolve(root: Root, wanted: str, extra_groups: tuple[str, ...] = ()) -> Iden
     if not group_part and user.name:
         more += [group.gid for group in groups if user.name in group.members]
     more += [_find_group(name, groups) for name in extra_groups]
-    return Identity(user.uid, gid, tuple(dict.fromkeys(more)), user.home or "/")
+    distinct = tuple(dict.fromkeys(more))
+    if len(distinct) > _MAX_GROUPS:
+        raise errdefs.invalid(f"user {wanted} is in {len(distinct)} groups, {_MAX_GROUPS} is most")
+    # -1 would tell the kernel to leave an identity as it is: root's.
+    for number in (user.uid, *distinct):
+        _check(number)
+    return Identity(user.uid, gid, distinct, user.home or "/")
 
 
 def _find_user(wanted: str, users: list[_User]) -> _User:
@@ -81,9 +88,12 @@ def _find_group(wanted: str, groups: list[_Group]) -> int:
 def _number(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         return None
-    number = int(text)
+    return _check(int(text))
+
+
+def _check(number: int) -> int:
     if number > _MAX_ID:
-        raise errdefs.invalid(f"uids and gids must be in range 0-{_MAX_ID}, not {text}")
+        raise errdefs.invalid(f"uids and gids must be in range 0-{_MAX_ID}, not {number}")
     return number
 
 
@@ -91,7 +101,8 @@ def _text(root: Root, path: str) -> str:
     try:
         return (root.read(path, LIMIT) or b"").decode(errors="surrogateescape")
     except OSError as error:
-        raise errdefs.from_os_error(f"reading {path} of the container", error) from error
+        said = (error.strerror or str(error)).lower()
+        raise errdefs.invalid(f"reading {path} of the container: {said}") from error
 
 
 def _users(text: str) -> list[_User]:
@@ -113,7 +124,10 @@ def _groups(text: str) -> list[_Group]:
 
 
 def _lines(text: str, fields: int) -> list[list[str]]:
-    split = [line.strip().split(":") for line in text.splitlines() if line[:1] not in ("#", "")]
+    # Lines as the C library has them: str.splitlines() would let an entry hide in another's text.
+    # A zero byte can be in no name and no path.
+    lines = [line for line in text.split("\n") if line[:1] not in ("#", "") and "\0" not in line]
+    split = [line.strip().split(":") for line in lines]
     return [line + [""] * (fields - len(line)) for line in split if line[0]]
 
 
