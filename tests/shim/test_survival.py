@@ -137,3 +137,78 @@ async def test_a_reused_pid_is_not_killed(yard: Yard, tmp_path: Path) -> None:
     bystander.kill()
     await bystander.wait()
     await _gone(init)  # by the parent-death signal
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+async def _spare(yard: Yard) -> tuple[int, int]:
+    """(shim, midwife) that wait for the next start."""
+    async with asyncio.timeout(10):
+        while True:
+            for shim in _children(yard.runtime.launcher_pid):
+                for midwife in _children(shim):
+                    return shim, midwife
+            await asyncio.sleep(0.01)
+
+
+async def test_a_spare_shim_killed_while_it_waits_is_replaced(yard: Yard) -> None:
+    shim, midwife = await _spare(yard)
+    os.kill(shim, signal.SIGKILL)
+    await _gone(shim)
+    ran = await yard.run("echo", "hi")
+    assert ran.output == "hi\n"
+    await _gone(midwife)
+
+
+async def test_a_shim_killed_in_a_start_leaves_nothing_of_it(yard: Yard) -> None:
+    """Its midwife is in the middle of the work, and nobody is there to clean up after her."""
+    shim, midwife = await _spare(yard)
+    os.kill(midwife, signal.SIGSTOP)
+    spec = yard.spec("sleep", "1000")
+    start = asyncio.create_task(yard.start(spec))
+    run_dir = yard.runtime.run_dir(Path(spec["linux"]["cgroupsPath"]).name)
+    async with asyncio.timeout(10):
+        while not (run_dir / "shim.sock").exists():  # the shim is at work
+            await asyncio.sleep(0.01)
+    os.kill(shim, signal.SIGKILL)
+    await _gone(shim)
+    os.kill(midwife, signal.SIGCONT)
+    with pytest.raises(EngineError, match="the shim died before the start"):
+        await start
+    assert not leaks.alive(midwife)
+    assert not leaks.cgroups(spec["linux"]["cgroupsPath"])
+    assert not run_dir.exists()
+
+
+async def test_a_shim_killed_after_the_end_leaves_no_cgroup(yard: Yard, tmp_path: Path) -> None:
+    """It had written down the exit, and was just waiting for a client."""
+    spec = yard.spec("sh", "-c", "read x; head -c 800000 /dev/zero")
+    running = await yard.start(spec, stdin=True)
+    shim, _ = _pids(yard, running)
+    other = await second_client(running)
+    await running.send(b"go\n")
+    await running.read_all()
+    ended = await running.task.wait()
+    assert leaks.alive(shim)  # the other client has read nothing
+    os.kill(shim, signal.SIGKILL)
+    await _gone(shim)
+    other.client.close()
+    runtime = await _later_runtime(yard, tmp_path)
+    assert await runtime.adopt(running.id) == ended
+    assert not leaks.cgroups(f"{yard.parent}/{running.id}")
+
+
+async def test_launchers_that_were_all_killed_do_not_end_the_daemons_work(yard: Yard) -> None:
+    """It gives them up, lest it start one for ever; but who asks for a container gets one."""
+    async with asyncio.timeout(20):
+        while (launcher := yard.runtime.launcher_pid) and leaks.alive(launcher):
+            os.kill(launcher, signal.SIGKILL)
+            await _gone(launcher)
+            await asyncio.sleep(0.05)
+    ran = await yard.run("echo", "hi")
+    assert ran.output == "hi\n"

@@ -147,8 +147,9 @@ class Launcher:
             self._spare = None
             try:
                 wire.send_bytes(taker.shim, data, tuple(fds))
-                # Only now: a midwife must not work for a shim that is not there.
-                taker.midwife.send(data, socket.MSG_NOSIGNAL)
+                # Only now: a midwife must not work for a shim that is not there. The daemon's
+                # connection is hers too, until she ends: if it closes, nobody is at work any more.
+                wire.send_bytes(taker.midwife, data, (fds[0],))
             except ConnectionError:
                 continue
             else:

@@ -144,6 +144,8 @@ class Runtime:
                 attach.socket.close()
 
     async def _try_start(self, start: Start) -> Task:
+        if self._launcher is None and not self._closing:
+            self._spawn()  # it was given up; what stood in its way may be gone
         run_dir = self.run_dir(start.id)
         self.forget(start.id)
         # Passable, so that a container's root in a user namespace reaches what it is mounted upon.
@@ -155,11 +157,21 @@ class Runtime:
             with theirs:
                 await self._request(start, run_dir, theirs)
             await task.started()
+        except ConnectionError:
+            task.close()
+            await asyncio.to_thread(self._sweep, start.spec["linux"]["cgroupsPath"])
+            self.forget(start.id)
+            raise
         except BaseException:
             task.close()
             self.forget(start.id)
             raise
         return task
+
+    def _sweep(self, cgroup: str) -> None:
+        """Remove what a shim and its midwife had made when they were killed."""
+        with contextlib.suppress(errdefs.EngineError, OSError):
+            self._cgroups.remove_tree(cgroup)
 
     async def _succeeded(self, launcher: socket.socket | None) -> bool:
         """Whether another launcher has taken this one's place; its death may be still unheard."""
@@ -278,16 +290,13 @@ class Runtime:
         """How a container without a shim ended. Whatever of it still runs is killed."""
         run_dir = str(self.run_dir(container_id))
         ended = read_exit(run_dir)
-        if ended is not None:
-            return ended
         document = pidfile.read(f"{run_dir}/pid")
         if document is None:
-            return None
-        _kill_for_good(document["init"])
-        with contextlib.suppress(errdefs.EngineError, OSError):
-            self._cgroups.kill(document["cgroup"])
-            self._cgroups.remove(document["cgroup"])
-        return _lost_exit()
+            return ended
+        if ended is None:
+            _kill_for_good(document["init"])
+        self._sweep(document["cgroup"])
+        return ended or _lost_exit()
 
 
 def _lost_exit() -> Exit:

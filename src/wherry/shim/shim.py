@@ -41,7 +41,7 @@ def main(orders: socket.socket, midwife_orders: socket.socket, cgroups: Cgroups)
     """
     _become_shim(orders, midwife_orders)
     stdio = _Stdio()
-    instructions = _Orders(midwife_orders, stdio, cgroups)
+    instructions = _Orders(orders, midwife_orders, stdio, cgroups)
     expected = create.expect(instructions.read, instructions.record)
     midwife_orders.close()
     stdio.close_theirs()
@@ -83,13 +83,17 @@ class _Stdio:
 class _Orders:
     """What the midwife is told, once a container is wanted; used in her process alone."""
 
-    def __init__(self, orders: socket.socket, stdio: _Stdio, cgroups: Cgroups) -> None:
-        self.orders, self.stdio, self.cgroups = orders, stdio, cgroups
+    def __init__(
+        self, shims: socket.socket, orders: socket.socket, stdio: _Stdio, cgroups: Cgroups
+    ) -> None:
+        self.shims, self.orders, self.stdio, self.cgroups = shims, orders, stdio, cgroups
         self.request: Message = {}
+        self.control: list[int] = []
 
     def read(self) -> Blueprint:
         """Wait for the request, and read what it points to. EOFError if none will come."""
-        data = self.orders.recv(wire.LIMIT)
+        self.shims.close()  # else the launcher would not see that the shim has been killed
+        data, self.control = wire.receive_bytes(self.orders)
         if not data:
             raise EOFError
         request, program = wire.decode_start(data)
