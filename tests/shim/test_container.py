@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bundles import Yard
 
 from wherry.errdefs import EngineError
+from wherry.linux.mounts import OverlayRoot
 from wherry.shim.runtime import StartError
 
 pytestmark = pytest.mark.root
@@ -324,6 +326,37 @@ async def test_joining_the_namespaces_of_another(yard: Yard) -> None:
     assert network == os.readlink(f"/proc/{first.task.pid}/ns/net")
     await first.task.kill(signal.SIGKILL)
     await first.task.wait()
+
+
+def with_layers(yard: Yard, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let containers have 490 layers more, with paths below `folder`."""
+    plain = yard.bundle
+    layers = tuple(str(folder / f"{number:064}") for number in range(490))
+
+    def bundle(spec: dict, container_id: str) -> tuple[Path, OverlayRoot]:
+        made, root = plain(spec, container_id)
+        return made, replace(root, lower=(*layers, *root.lower))
+
+    monkeypatch.setattr(yard, "bundle", bundle)
+
+
+async def test_as_many_layers_as_an_image_may_have(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 40)
+    with_layers(yard, folder, monkeypatch)
+    for number in range(490):
+        (folder / f"{number:064}").mkdir(parents=True)
+    ran = await yard.run("echo", "hi")
+    assert ran.output == "hi\n"
+
+
+async def test_paths_that_are_too_long_for_a_message_are_refused(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_layers(yard, tmp_path / ("long" * 100), monkeypatch)
+    with pytest.raises(EngineError, match="a data root of a shorter path"):
+        await yard.run("true")
 
 
 async def test_the_log_has_dockers_form(yard: Yard) -> None:

@@ -213,7 +213,13 @@ class Runtime:
             raise errdefs.exhausted(
                 f"more than {wire.MAX_DESCRIPTORS - 1} clients wait for container {start.id[:12]}"
             )
-        await self._send(wire.encode_start(message, program), fds)
+        data = wire.encode_start(message, program)
+        if len(data) > wire.LIMIT:
+            raise errdefs.exhausted(
+                f"starting container {start.id[:12]}: the paths of its layers have {len(data)} "
+                f"bytes, {wire.LIMIT} are most; a data root of a shorter path makes them fewer"
+            )
+        await self._send(data, fds)
 
     def _filter(self, section: Seccomp) -> bytes:
         """The compiled system call filter; compiled once for all containers that share it."""

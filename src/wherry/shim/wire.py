@@ -21,7 +21,9 @@ from typing import TypedDict
 from wherry.linux.mounts import RootMountDocument
 
 VERSION = 1
-LIMIT = 1 << 16
+# Bytes of a message. A start names every layer by its path and carries a compiled filter; more than
+# this does not fit a socket's default buffer (net.core.wmem_default, 208 KiB).
+LIMIT = 200_000
 MAX_DESCRIPTORS = 64
 
 
