@@ -1,5 +1,7 @@
 """Mount options, as the runtime specification and people write them."""
 
+import os
+
 import pytest
 
 from wherry.libcontainer import mountoptions
@@ -54,3 +56,10 @@ def test_the_mount_point_of_a_path() -> None:
     assert mount_point_of("/run/x/y", info) == "/run"
     assert mount_point_of("/runs", info) == "/"
     assert mount_point_of("/a b/c", info) == "/a b"
+
+
+def test_a_mount_point_of_any_bytes() -> None:
+    name = b"/caf\xc3\xa9 \xff"
+    line = b"22 20 0:6 / /caf\xc3\xa9\\040\xff rw - tmpfs tmpfs rw\n"
+    info = "20 1 8:1 / / rw - ext4 /dev/vda rw\n" + line.decode("utf-8", "surrogateescape")
+    assert mount_point_of(f"{os.fsdecode(name)}/x", info) == os.fsdecode(name)

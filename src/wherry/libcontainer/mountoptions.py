@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wherry.linux import syscalls as sc
+from wherry.linux.mounts import unescaped
 
 # option -> (attribute bits to set, to clear)
 _ATTRIBUTES = {
@@ -87,7 +88,7 @@ def mount_point_of(path: str, mountinfo: str) -> str:
     """The mount point that `path` (absolute, resolved) lies on, by the text of mountinfo(5)."""
     best = "/"
     for line in mountinfo.splitlines():
-        point = line.split(" ")[4].encode().decode("unicode_escape")
+        point = unescaped(line.split(" ")[4])
         if os.path.commonpath((point, path)) == point and len(point) >= len(best):
             best = point
     return best

@@ -57,7 +57,7 @@ class RootFilesystem:
         sc.mount(None, "/", None, bits | sc.MS_REC)
         if bits & sc.MS_SHARED:
             # Attaching our root below a shared mount would show it to the host.
-            with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
                 point = mountoptions.mount_point_of(os.path.realpath(self.staging), file.read())
             sc.mount(None, point, None, sc.MS_PRIVATE)
 

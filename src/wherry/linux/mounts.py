@@ -115,6 +115,15 @@ def root_mount_from_json(document: RootMountDocument) -> RootMount:
     )
 
 
+def unescaped(path: str) -> str:
+    """A path out of mountinfo(5), where spaces and the like are octal escapes.
+
+    A path may hold any bytes: read the file with "surrogateescape" to keep those.
+    """
+    raw = path.encode("utf-8", "surrogateescape").decode("unicode_escape").encode("latin-1")
+    return raw.decode("utf-8", "surrogateescape")
+
+
 def open_filesystem(
     fstype: str, source: str, options: Sequence[str] = (), attributes: int = 0
 ) -> int:

@@ -8,6 +8,7 @@ from wherry import errdefs
 from wherry.engine.model import UNSET, HostConfig, MountPoint
 from wherry.engine.model import Mount as Asked
 from wherry.engine.runtime_spec import binds, namespaces
+from wherry.linux.mounts import unescaped
 from wherry.spec import runtime as oci
 
 # What a tmpfs may be asked for beyond mount(8)'s flags (tmpfs(5)).
@@ -246,7 +247,7 @@ def _mount_of(path: str, mountinfo: str) -> tuple[str, list[str]]:
     best, tags = "/", list[str]()
     for line in mountinfo.splitlines():
         fields = line.split(" ")
-        point = fields[4].encode().decode("unicode_escape")
+        point = unescaped(fields[4])
         if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, tags = point, fields[6 : fields.index("-")]
     return best, tags
