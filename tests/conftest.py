@@ -1,7 +1,9 @@
 """What every test may rely on: the marks' meaning, and that nothing is left behind."""
 
 import os
+from collections.abc import Iterator
 
+import leaks
 import pytest
 
 
@@ -12,3 +14,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cgroup_is_left() -> Iterator[None]:
+    """What this process has named; each worker of a parallel run looks after its own."""
+    yield
+    assert not leaks.own_cgroups()

@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import leaks
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -207,13 +208,16 @@ def wherryd() -> Iterator[Engine]:
         f"import sys; sys.path[:0] = {[str(SOURCE), *_packages()]!r}; "
         "from wherry.daemon import main; sys.exit(main(sys.argv[1:]))"
     )
+    cgroup = leaks.cgroup_name("test")
     yield from _engine(
         "wherryd",
         lambda folder: [
             sys.executable, "-I", "-S", "-c", launch,
             f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+            f"--cgroup-parent={cgroup}",
         ],
     )  # fmt: skip
+    leaks.clear_cgroups(cgroup)
 
 
 def _packages() -> list[str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import leaks
 import pytest
 
 pytestmark = [
@@ -26,12 +27,16 @@ class Daemon:
         self.folder = folder
         self.socket = folder / "run" / "wherry.sock"
         self.pidfile = folder / "run" / "wherryd.pid"
+        self.cgroup = leaks.cgroup_name("test")
         self.processes: list[subprocess.Popen[str]] = []
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
         config = self.folder / "daemon.json"
         config.write_text("{}")
-        roots = ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")]
+        roots = [
+            "--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run"),
+            "--cgroup-parent", self.cgroup,
+        ]  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *roots, "--config-file", str(config), *flags],
             stderr=subprocess.PIPE,
@@ -64,6 +69,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     for process in made.processes:
         process.terminate()
         process.communicate(timeout=30)
+    leaks.clear_cgroups(made.cgroup)
 
 
 def test_a_life(daemon: Daemon) -> None:

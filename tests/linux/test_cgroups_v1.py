@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import leaks
 import pytest
 
 from wherry import errdefs
@@ -85,15 +86,11 @@ def test_block_io_lines() -> None:
 
 
 @pytest.fixture
-def cgroups() -> Iterator[CgroupsV1]:
+def cgroups() -> CgroupsV1:
     found = detect()
     if not isinstance(found, CgroupsV1):
         pytest.skip("this host has no cgroup v1 controllers")
-    probed = set(Path("/sys/fs/cgroup").glob("*/wherry"))
-    yield found
-    for made in set(Path("/sys/fs/cgroup").glob("*/wherry")) - probed:
-        if not list(made.glob("*/")):
-            made.rmdir()  # what `supports` made to look at
+    return found
 
 
 @pytest.fixture
@@ -288,7 +285,7 @@ def test_a_parent_that_was_left_empty_is_filled(tmp_path: Path) -> None:
     found = detect()
     if found.version != 1 or "cpuset" not in found.controllers:
         pytest.skip("needs cgroup v1's cpuset controller")
-    parent = f"/wherry-test-{os.urandom(4).hex()}"
+    parent = leaks.cgroup_name("test")
     directory = Path("/sys/fs/cgroup/cpuset") / parent[1:]
     directory.mkdir()
     try:

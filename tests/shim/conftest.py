@@ -1,7 +1,8 @@
 """A yard: a runtime of its own, in a cgroup of its own, that leaves nothing behind."""
 
+import contextlib
 import os
-import secrets
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import leaks
 import pytest
 from bundles import Yard
 
-from wherry.linux import cgroups
 from wherry.shim.runtime import Runtime
 
 
@@ -19,21 +19,35 @@ def busybox_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return busybox.make_root(tmp_path_factory.mktemp("layer") / "root")
 
 
-@pytest.fixture
-async def yard(tmp_path: Path, busybox_layer: Path) -> AsyncIterator[Yard]:
+@contextlib.asynccontextmanager
+async def opened(base: Path, layer: Path) -> AsyncIterator[Yard]:
     if os.geteuid() != 0:
         pytest.skip("needs root and the real kernel")
-    parent = f"/wherry-test-{secrets.token_hex(4)}"
-    runtime = Runtime(tmp_path / "exec", parent)
-    yard = Yard(tmp_path, busybox_layer, runtime, parent)
+    parent = leaks.cgroup_name("test")
+    yard = Yard(base, layer, Runtime(base / "exec", parent), parent)
     try:
-        await runtime.open()
+        await yard.runtime.open()
         yield yard
     finally:
         for running in yard.running:
             running.task.close()
             running.client.close()
         await yard.runtime.close()
-        cgroups.detect().remove_tree(parent)
-    assert not leaks.mounts(str(tmp_path))
-    assert not leaks.cgroups(parent)
+        leaks.clear_cgroups(parent)
+    assert not leaks.mounts(str(base))
+
+
+@pytest.fixture
+async def yard(tmp_path: Path, busybox_layer: Path) -> AsyncIterator[Yard]:
+    async with opened(tmp_path, busybox_layer) as yard:
+        yield yard
+
+
+@pytest.fixture
+async def passable_yard() -> AsyncIterator[Yard]:
+    """One that any user may pass through: pytest's own folders are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="wherry-test-") as folder:
+        base = Path(folder)
+        base.chmod(0o711)
+        async with opened(base, busybox.make_root(base / "layer")) as yard:
+            yield yard

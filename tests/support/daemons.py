@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -70,7 +69,7 @@ class Daemon:
         self.exec = self.folder / "exec"
         self.socket = self.folder / "s"
         self.log = self.folder / "log"
-        self.cgroup = f"/wherry-e2e-{secrets.token_hex(4)}"
+        self.cgroup = leaks.cgroup_name("e2e")
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- its life -------------------------------------------------------------------------------
@@ -142,12 +141,7 @@ class Daemon:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(30)
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        poll(lambda: not self.processes(), f"everything in {self.cgroup} has ended")
-        for group in sorted(self._groups(), reverse=True):
-            os.rmdir(group)
+        leaks.clear_cgroups(self.cgroup)
         shutil.rmtree(self.folder)
 
     # --- its API --------------------------------------------------------------------------------
@@ -213,13 +207,8 @@ class Daemon:
 
     def processes(self, shims: bool = True) -> list[int]:
         """Everything in the daemon's cgroups: containers; shims and the launcher if wanted."""
-        pids: set[int] = set()
-        for group in self._groups():
-            if not shims and group.endswith("/shims"):
-                continue
-            with contextlib.suppress(OSError):
-                pids.update(int(pid) for pid in Path(group, "cgroup.procs").read_text().split())
-        return sorted(pids)
+        pids = leaks.cgroup_members(self.cgroup)
+        return sorted(pids if shims else pids - leaks.cgroup_members(f"{self.cgroup}/shims"))
 
     def picture(self) -> dict[str, list[str]]:
         """The machine as far as this daemon changes it, without what only grows or is noise.
@@ -231,18 +220,12 @@ class Daemon:
         own = {*tops, *(f"{top}/shims" for top in tops)}
         return {
             "mounts": leaks.mounts(str(self.folder)),
-            "cgroups": sorted(group for group in self._groups() if group not in own),
+            "cgroups": sorted({*leaks.cgroup_tree(self.cgroup)} - own),
             "processes": [leaks.command(pid) for pid in self.processes(shims=False)],
             "shims": ["one too many"] * (len(self.processes()) - _READY),
             "data": sorted(self._entries(self.data)),
             "exec": sorted(self._entries(self.exec)),
         }
-
-    def _groups(self) -> Iterator[str]:
-        """All cgroups in every hierarchy; one that goes while we look is passed over."""
-        for top in leaks.cgroups(self.cgroup):
-            for folder, _, _ in os.walk(top):
-                yield folder
 
     @staticmethod
     def _entries(root: Path) -> Iterator[str]:

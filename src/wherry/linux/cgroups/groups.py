@@ -1,5 +1,6 @@
 """What v1 and v2 have in common: paths, walking, waiting, ending processes, removing."""
 
+import contextlib
 import errno
 import os
 import select
@@ -37,6 +38,22 @@ def refused(tried: str, path: str, error: OSError) -> errdefs.EngineError:
             f" ({error.filename})"
         )
     return errdefs.from_os_error(f"{tried} cgroup {path}", error)
+
+
+@contextlib.contextmanager
+def probe(directory: str) -> Iterator[None]:
+    """Have the group there to be looked at. One that was not there before goes again."""
+    try:
+        os.mkdir(directory)
+    except FileExistsError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        # Unless somebody has moved in meanwhile.
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
 
 
 def children(directory: str) -> list[str]:

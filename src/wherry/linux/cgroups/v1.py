@@ -50,8 +50,8 @@ class CgroupsV1:
         if sample is None or sample.controller not in self._mounts:
             return False
         directory = self._mounts[sample.controller] + "/wherry"
-        os.makedirs(directory, exist_ok=True)
-        return any(os.path.exists(f"{directory}/{file}") for file, _ in sample.choices)
+        with groups.probe(directory):
+            return any(os.path.exists(f"{directory}/{file}") for file, _ in sample.choices)
 
     # --- Making and limiting ----------------------------------------------------------------
 

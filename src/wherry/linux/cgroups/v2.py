@@ -52,9 +52,10 @@ class CgroupsV2:
         sample = V2_SAMPLES.get(limit)
         if sample is None or sample.controller not in self.controllers:
             return False
-        os.makedirs(f"{self._mount}/wherry", exist_ok=True)
-        self._hand_down("/wherry")
-        return any(os.path.exists(f"{self._mount}/wherry/{file}") for file, _ in sample.choices)
+        directory = f"{self._mount}/wherry"
+        with groups.probe(directory):
+            self._hand_down("/wherry")
+            return any(os.path.exists(f"{directory}/{file}") for file, _ in sample.choices)
 
     # --- Making and limiting ----------------------------------------------------------------
 
