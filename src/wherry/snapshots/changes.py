@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from wherry import errdefs
 from wherry.layers import whiteouts
+from wherry.layers.attributes import is_content
 from wherry.layers.tar import (
     BLOCK_DEVICE,
     CHAR_DEVICE,
@@ -21,7 +22,6 @@ from wherry.layers.tar import (
     Kind,
     encode,
 )
-from wherry.snapshots.attributes import is_content
 from wherry.snapshots.tree import Item, is_whiteout, walk
 
 if TYPE_CHECKING:

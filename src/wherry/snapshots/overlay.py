@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
+from wherry.layers.attributes import is_content
 from wherry.linux.mounts import OverlayRoot
 from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
-from wherry.snapshots.attributes import is_content
 from wherry.snapshots.changes import layer_of_upper, open_changes
 from wherry.snapshots.extractor.feed import WhiteoutForm
 from wherry.snapshots.extractor.report import Report, path_of

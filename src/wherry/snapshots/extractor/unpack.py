@@ -7,6 +7,7 @@ from typing import Final
 
 from wherry import errdefs
 from wherry.layers import whiteouts
+from wherry.layers.attributes import is_content
 from wherry.layers.tar import (
     BLOCK_DEVICE,
     CHAR_DEVICE,
@@ -18,7 +19,6 @@ from wherry.layers.tar import (
     Entry,
     TarReader,
 )
-from wherry.snapshots.attributes import is_content
 from wherry.snapshots.extractor.directories import Directories, shown
 from wherry.snapshots.extractor.report import Report, text_of
 
