@@ -61,10 +61,6 @@ REFUSED: dict[type[Struct], dict[str, tuple[Accepts, str]]] = {
         "volumes_from": (_nothing, "volumes are not supported yet"),
         "cgroup": (_nothing, "joining another container's cgroup is not supported"),
         "storage_opt": (_nothing, "quotas of the root file system are not supported yet"),
-        "runtime": (
-            _one_of("runc", "wherry", "io.containerd.runc.v2"),
-            "the only runtime is Wherry's own (wherry, or runc by its usual name)",
-        ),
         "isolation": (_one_of("default"), _WINDOWS),
         "init": (_nothing, "an init process in front of the program is not supported yet"),
         "device_requests": (_nothing, "devices by driver or CDI are not supported yet"),
@@ -79,6 +75,9 @@ REFUSED: dict[type[Struct], dict[str, tuple[Accepts, str]]] = {
     },
     EndpointSettings: dict.fromkeys(EndpointSettings.__struct_fields__, (_nothing, _BRIDGE)),
 }
+
+# Wherry's own runtime, by its name and those that clients know runc by.
+RUNTIMES = ("wherry", "runc", "io.containerd.runc.v2")
 
 HONOURED: dict[type[Struct], frozenset[str]] = {
     ContainerConfig: frozenset(
@@ -101,7 +100,7 @@ HONOURED: dict[type[Struct], frozenset[str]] = {
             *("cap_drop", "cgroupns_mode", "dns", "dns_options", "dns_search", "extra_hosts"),
             *("group_add", "ipc_mode", "oom_score_adj", "pid_mode", "privileged"),
             *("readonly_rootfs", "security_opt", "tmpfs", "uts_mode", "userns_mode"),
-            *("shm_size", "sysctls", "mounts", "masked_paths", "readonly_paths"),
+            *("shm_size", "sysctls", "mounts", "masked_paths", "readonly_paths", "runtime"),
         }
     ),
     EndpointSettings: frozenset(),
@@ -111,8 +110,15 @@ HONOURED: dict[type[Struct], frozenset[str]] = {
 def refuse_unsupported(request: CreateRequest) -> None:
     """Raises NotImplemented, naming the first field whose value can't be honoured.
 
-    Values that mean "nothing asked" pass everywhere: null, zero, false, empty.
+    Values that mean "nothing asked" pass everywhere: null, zero, false, empty. Words that mean
+    nothing to Docker either are InvalidArgument.
     """
+    runtime = request.host_config.runtime
+    if runtime and runtime not in RUNTIMES:
+        raise errdefs.invalid(
+            f"unknown or invalid runtime name: {runtime} (HostConfig.Runtime; the only one is"
+            f" Wherry's own: {', '.join(RUNTIMES)})"
+        )
     policy = request.host_config.restart_policy
     if policy.name == "no":
         if policy.maximum_retry_count:

@@ -71,7 +71,7 @@ class Snapshotter(Protocol):
       are dropped, because the host gives them a meaning: `trusted.*`, labels of security modules,
       and `user.overlay.*`, by which an archive could hide or redirect what lies under it.
     - Character device 0/0 is refused: it is overlayfs's own sign for "removed". So is a layer of
-      more entries than the driver's limit, by ResourceExhausted.
+      more entries than the driver's limit, or more than 10,000 devices, by ResourceExhausted.
     """
 
     @property

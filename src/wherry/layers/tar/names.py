@@ -27,7 +27,7 @@ def link_name(raw: bytes) -> bytes:
 
     A leading `/` is the archive's root: kaniko writes such links, and nobody else's root is meant.
     """
-    name = _normal(raw, "link target")
+    name = _normal(raw, f"link target {quoted(raw)}")
     if not name:
         raise Malformed("it is a hardlink to nothing")
     return name

@@ -27,6 +27,8 @@ _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLO
 _SPECIAL_BITS: Final = 0o7000
 _NODES: Final = {CHAR_DEVICE: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 _WHITEOUT_DEVICE: Final = os.makedev(0, 0)
+# Far more than any image has. A device takes an inode and hardly a byte of its archive.
+_MAX_DEVICES: Final = 10_000
 
 # What the kernel says when an archive asks for what no file system has.
 _ARCHIVE_IS_WRONG: Final = frozenset(
@@ -53,6 +55,7 @@ class Unpacker:
         self._hidden: set[bytes] = set()
         self._opaque: set[bytes] = set()
         self._inodes = 1
+        self._devices = 0
         self._bytes = 0
 
     def unpack(self, reader: TarReader) -> Report:
@@ -177,6 +180,10 @@ class Unpacker:
             ) from None
 
     def _node(self, entry: Entry, parent: int, name: bytes) -> None:
+        if entry.kind in (CHAR_DEVICE, BLOCK_DEVICE):
+            self._devices += 1
+            if self._devices > _MAX_DEVICES:
+                raise errdefs.exhausted(f"a layer may have {_MAX_DEVICES} devices")
         try:
             _make_node(entry, parent, name)
         except FileExistsError:
