@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from bundles import Yard
+from bundles import CAPABILITIES, Yard
 
 from wherry.errdefs import EngineError, Kind
 
@@ -35,13 +35,16 @@ async def test_a_forged_null_device_masks_nothing(yard: Yard) -> None:
 
 async def test_a_sysctl_is_not_written_into_a_mount_upon_proc(yard: Yard) -> None:
     """CVE-2025-52881: what is written must be the kernel's own file."""
-    spec = yard.spec("true")
+    script = "find /proc/sys/net -type f; umount /proc/sys/net && cat /proc/sys/net/ipv4/ip_unp*"
+    spec = yard.spec("sh", "-c", script)
+    for held in ("bounding", "effective", "permitted"):
+        spec["process"]["capabilities"][held] = [*CAPABILITIES, "CAP_SYS_ADMIN"]
     spec["mounts"].append(
         {"destination": "/proc/sys/net", "type": "tmpfs", "source": "tmpfs", "options": []}
     )
     spec["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "17"}
-    with pytest.raises(EngineError, match=r"sysctl net.ipv4.ip_unprivileged_port_start=17"):
-        await yard.start(spec)
+    ran = await yard.run(spec=spec)
+    assert (ran.output, ran.errors) == ("17\n", "")
 
 
 async def test_a_forged_console_is_not_followed(yard: Yard) -> None:

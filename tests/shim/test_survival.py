@@ -147,28 +147,28 @@ def _children(pid: int) -> list[int]:
 
 
 async def _spare(yard: Yard) -> tuple[int, int]:
-    """(shim, midwife) that wait for the next start."""
+    """(shim, its child) that wait for the next start."""
     async with asyncio.timeout(10):
         while True:
             for shim in _children(yard.runtime.launcher_pid):
-                for midwife in _children(shim):
-                    return shim, midwife
+                for child in _children(shim):
+                    return shim, child
             await asyncio.sleep(0.01)
 
 
 async def test_a_spare_shim_killed_while_it_waits_is_replaced(yard: Yard) -> None:
-    shim, midwife = await _spare(yard)
+    shim, child = await _spare(yard)
     os.kill(shim, signal.SIGKILL)
     await _gone(shim)
     ran = await yard.run("echo", "hi")
     assert ran.output == "hi\n"
-    await _gone(midwife)
+    await _gone(child)
 
 
 async def test_a_shim_killed_in_a_start_leaves_nothing_of_it(yard: Yard) -> None:
-    """Its midwife is in the middle of the work, and nobody is there to clean up after her."""
-    shim, midwife = await _spare(yard)
-    os.kill(midwife, signal.SIGSTOP)
+    """Its child is in the middle of the work, and nobody is there to clean up after it."""
+    shim, child = await _spare(yard)
+    os.kill(child, signal.SIGSTOP)
     spec = yard.spec("sleep", "1000")
     start = asyncio.create_task(yard.start(spec))
     run_dir = yard.runtime.run_dir(Path(spec["linux"]["cgroupsPath"]).name)
@@ -177,10 +177,10 @@ async def test_a_shim_killed_in_a_start_leaves_nothing_of_it(yard: Yard) -> None
             await asyncio.sleep(0.01)
     os.kill(shim, signal.SIGKILL)
     await _gone(shim)
-    os.kill(midwife, signal.SIGCONT)
+    os.kill(child, signal.SIGCONT)
     with pytest.raises(EngineError, match="the shim died before the start"):
         await start
-    assert not leaks.alive(midwife)
+    assert not leaks.alive(child)
     assert not leaks.cgroups(spec["linux"]["cgroupsPath"])
     assert not run_dir.exists()
 

@@ -17,6 +17,7 @@ from wherry import errdefs
 from wherry.content.store import ContentStore
 from wherry.engine import recovery
 from wherry.engine.containers import Containers
+from wherry.engine.forecast import usual_container
 from wherry.engine.host import Host
 from wherry.engine.images import Images
 from wherry.engine.settings import Settings
@@ -52,6 +53,7 @@ class Engine:
             undo.push_async_callback(runtime.close)
             stores = await asyncio.to_thread(_open_stores, settings, runtime)
             undo.callback(stores.database.close)
+            runtime.foresee(usual_container(stores.host, settings))
             engine_id = await stores.database.read_async(lambda tx: tx.data_root_id)
             engine = cls(stores, engine_id)
             undo.push_async_callback(engine.containers.close)

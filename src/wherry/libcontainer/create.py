@@ -1,23 +1,32 @@
 """From a blueprint to a process that waits for its `go`.
 
-::
+A shim that waits to be needed has a child that waits too. On cgroup v1 the child is init itself::
 
-    shim ---- fork ----> midwife                        made beforehand, both wait for orders
-      |                     |
-      |                     |  cgroup, namespaces
+    shim ---- fork ----> init                           process 1 of a pid namespace
+      |                     |  prepares, waits for orders
+      |                     |  cgroup, namespaces, root file system
+      | <-- born {pid} -----|
+      | -------- go ------->|  execve
+
+On v2 a process should be born in its cgroup (see `linux.fork`), and in all versions some pid and
+user namespaces can only be had by a fork in them. Then the child is a midwife::
+
+    shim ---- fork ----> midwife
+      |                     |  prepares, waits for orders
+      |                     |  cgroup
       |                     | ---- fork ----> init      the shim's child: born a sibling
       |                     |  <-- ready ---- |
       | <-- born {pid} -----|  ends           |
       | ------------------- go -------------> |  execve
 
-All work is the midwife's, because a fork shares its parent's memory until it writes: what the
-midwife touches ends with it, and a shim that stays for months has touched almost nothing. In a
-user namespace there is one more process between midwife and init, see `_fork_in_user_namespace`.
+All work is the child's, because a fork shares its parent's memory until it writes: what the child
+touches ends with it, and a shim that stays for months has touched almost nothing. In a user
+namespace there is one more process between midwife and init, see `_fork_in_user_namespace`.
 """
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -25,10 +34,12 @@ from wherry import errdefs
 from wherry.libcontainer import init, namespaces, sync
 from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.namespaces import Namespaces
+from wherry.libcontainer.prepared import Prepared, prepare
 from wherry.libcontainer.sync import Channel
 from wherry.linux import fork
 from wherry.linux import syscalls as sc
-from wherry.spec.runtime import IDMapping
+from wherry.linux.cgroups import Cgroups
+from wherry.spec.runtime import IDMapping, Spec
 
 
 @dataclass
@@ -48,10 +59,11 @@ class Created:
 
 
 class Expected:
-    """A midwife at work, or waiting for her orders."""
+    """A child at work, or waiting for its orders; `is_init` if it is to become the container's
+    first process itself."""
 
-    def __init__(self, midwife: int, report: Channel, channel: Channel) -> None:
-        self.midwife = midwife
+    def __init__(self, child: int, is_init: bool, report: Channel, channel: Channel) -> None:
+        self._child, self._is_init = child, is_init
         self._report = report
         self._channel = channel
         self._between = 0
@@ -69,33 +81,87 @@ class Expected:
         except errdefs.EngineError:
             self._channel.close()
             raise
-        finally:
+        if self._report is not self._channel:
             self._report.close()
         return Created(pid, console, self._channel)
 
     def dismiss(self) -> None:
         """Reap who helped: they have ended, or are just about to."""
-        for pid in (self.midwife, self._between):
+        for pid in (0 if self._is_init else self._child, self._between):
             if pid:
                 os.waitpid(pid, 0)
 
+    def cancel(self) -> None:
+        """The child has been told that there is nothing to do: see it off."""
+        self._report.close()
+        self._channel.close()
+        os.waitpid(self._child, 0)
 
-def expect(orders: Callable[[], Blueprint], record: Callable[[int, int], None]) -> Expected:
-    """Fork a midwife: cgroup, namespaces, root file system and process will be her work.
 
-    In her, `orders` is called, and may wait as long as it likes; EOFError from it means that
-    there is nothing to do. `record` is called there with the caller's and the new process's pid:
-    what it writes down is there before the program can run.
+@dataclass
+class Orders:
+    """What the child is told. Both are called in it.
+
+    `read` may wait as long as it likes; EOFError from it means that there is nothing to do.
+    `record` is given the shim's and the new process's pid: what it writes down is there before
+    the program can run. `kept` tells which descriptors are to stay open until then.
     """
+
+    read: Callable[[], Blueprint]
+    record: Callable[[int, int], None]
+    kept: Callable[[], Collection[int]] = tuple
+
+
+def expect(orders: Orders, forecast: Spec, hierarchy: Cgroups) -> Expected:
+    """Fork a child that prepares for `forecast`, and then waits for its orders.
+
+    For containers with a pid namespace of their own and without a user namespace: others are
+    delivered by `deliver`.
+    """
+    if hierarchy.version == 1:
+        return _expect_init(orders, forecast)
+    return deliver(orders, forecast)
+
+
+def deliver(orders: Orders, forecast: Spec | None = None) -> Expected:
+    """Fork a midwife, who can make any container; without a `forecast` she does not prepare."""
     channel, inner = sync.pair()
     report, ours = sync.pair()
     midwife = os.fork()
     if midwife == 0:
         ours.close()
-        _Midwife(orders, record, channel, inner).deliver(report)
+        _Midwife(orders, channel, inner).deliver(report, forecast)
     inner.close()
     report.close()
-    return Expected(midwife, ours, channel)
+    return Expected(midwife, False, ours, channel)
+
+
+def _expect_init(orders: Orders, forecast: Spec) -> Expected:
+    channel, inner = sync.pair()
+    shim = os.getpid()
+    pid = fork.fork(namespaces=sc.CLONE_NEWPID)
+    if pid == 0:
+        channel.close()
+        init.guard(inner, lambda: _wait_and_become(orders, forecast, inner, shim))
+    inner.close()
+    return Expected(pid, True, channel, channel)
+
+
+def _wait_and_become(orders: Orders, forecast: Spec, channel: Channel, shim: int) -> NoReturn:
+    """Be init from the first, in the host's view the process that /proc/self tells."""
+    init.set_apart()
+    own = int(os.readlink("/proc/self"))
+    prepared = prepare(forecast, process_one=True)
+    blueprint = orders.read()
+    linux = blueprint.spec["linux"]
+    plan = namespaces.plan(linux.get("namespaces", []))
+    blueprint.cgroups.create(blueprint.cgroup_path, linux.get("resources"))
+    orders.record(shim, own)
+
+    def announce(console: int) -> None:
+        channel.born(own, 0, console)
+
+    init.Init(blueprint, plan, prepared, channel, announce, kept=orders.kept()).execute()
 
 
 class _Midwife:
@@ -103,26 +169,23 @@ class _Midwife:
 
     blueprint: Blueprint
 
-    def __init__(
-        self,
-        orders: Callable[[], Blueprint],
-        record: Callable[[int, int], None],
-        channel: Channel,
-        inner: Channel,
-    ) -> None:
-        self.orders, self.record = orders, record
+    def __init__(self, orders: Orders, channel: Channel, inner: Channel) -> None:
+        self.orders = orders
         self.plan = Namespaces()
+        self.prepared = Prepared()
         self.channel, self.inner = channel, inner
         self.root_mount = -1
         self.pid = 0
         self.between = 0
 
-    def deliver(self, report: Channel) -> NoReturn:
+    def deliver(self, report: Channel, forecast: Spec | None) -> NoReturn:
         """Report `born` with the terminal, or `failed`; never returns."""
         try:
-            self.blueprint = self.orders()
+            if forecast is not None:
+                self.prepared = prepare(forecast, process_one=False)
+            self.blueprint = self.orders.read()
             console = self._make()
-            self.record(os.getppid(), self.pid)
+            self.orders.record(os.getppid(), self.pid)
             report.born(self.pid, self.between, console)
         except EOFError:
             os._exit(0)
@@ -152,13 +215,23 @@ class _Midwife:
             self.plan.enter_pid()
             self.pid = self._fork_member()
             if self.pid == 0:
+                self.channel.close()
                 self._be_init()
             self.inner.close()
-        return self._await_ready()
+        console = self.channel.expect("ready")
+        return -1 if console is None else console
 
     def _be_init(self) -> NoReturn:
-        self.channel.close()
-        init.run(self.blueprint, self.plan, self.inner, self.root_mount)
+        def announce(console: int) -> None:
+            self.inner.send({"type": "ready"}, console if console >= 0 else None)
+
+        def work() -> NoReturn:
+            init.set_apart()
+            init.Init(
+                self.blueprint, self.plan, self.prepared, self.inner, announce, self.root_mount
+            ).execute()
+
+        init.guard(self.inner, work)
 
     def _fork_member(self) -> int:
         """Fork the shim's child, which is in the container's cgroup before it does anything."""
@@ -191,11 +264,12 @@ class _Midwife:
         try:
             self.channel.close()
             self.blueprint.join_cgroup()
+            init.set_oom_score(self.blueprint.spec["process"])
             self._enter_user_namespace()
             self.plan.enter_pid()
             pid = fork.fork(sibling=True)
             if pid == 0:
-                init.run(self.blueprint, self.plan, self.inner, self.root_mount)
+                self._be_init()
             self.inner.send({"type": "child", "pid": pid})
         except OSError as error:
             self.inner.fail(errdefs.from_os_error("entering the user namespace", error), 128)
@@ -229,17 +303,6 @@ class _Midwife:
                 raise errdefs.invalid(f"{name} {mappings} is refused: {error.strerror}") from error
             finally:
                 os.close(fd)
-
-    def _await_ready(self) -> int:
-        console = -1
-        while True:
-            message, fd = self.channel.receive()
-            if message["type"] == "ready":
-                return console
-            if message["type"] == "console" and fd is not None:
-                console = fd
-            else:
-                raise errdefs.internal(f"init said {message['type']} before it was ready")
 
     def _bury(self) -> None:
         """Kill who was born; the shim, whose children they are, reaps them."""

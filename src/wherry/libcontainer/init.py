@@ -8,28 +8,32 @@ nobody already inside a namespace that it joins can look into it.
 import os
 import signal
 import stat
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from wherry import errdefs
-from wherry.libcontainer import devices, process
+from wherry.libcontainer import devices, process, sysctls
 from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.inroot import Root
 from wherry.libcontainer.namespaces import Namespaces
+from wherry.libcontainer.prepared import Prepared
 from wherry.libcontainer.rootfs import RootFilesystem
 from wherry.libcontainer.sync import Channel, ClosedError, StartFailure
-from wherry.linux import mounts, netlink, pty
+from wherry.linux import netlink, pty
 from wherry.linux import syscalls as sc
+from wherry.spec.runtime import Process
 
 _UNSTARTED = 128
 
 
-def run(
-    blueprint: Blueprint, namespaces: Namespaces, channel: Channel, root_mount: int
-) -> NoReturn:
-    """Become the container's program, or tell the shim why not. Never returns."""
+def guard(channel: Channel, work: Callable[[], NoReturn]) -> NoReturn:
+    """Do the `work` of becoming a container's program, or tell why not. Never returns.
+
+    EOFError from it means that there is nothing to do.
+    """
     code = _UNSTARTED
     try:
-        _Init(blueprint, namespaces, channel, root_mount).execute()
+        work()
     except StartFailure as failure:
         code = failure.exit_code
         channel.fail(failure, code)
@@ -37,7 +41,7 @@ def run(
         channel.fail(error, code)
     except OSError as error:
         channel.fail(errdefs.from_os_error("unable to start container process", error), code)
-    except ClosedError:
+    except (EOFError, ClosedError):
         pass  # the shim is gone: so are we
     except Exception as error:  # noqa: BLE001 - a child must never run its parent's code
         channel.fail(errdefs.internal(f"init: {type(error).__name__}: {error}"), code)
@@ -45,49 +49,80 @@ def run(
         os._exit(code)
 
 
-class _Init:
+def set_apart() -> None:
+    """In its own session, out of reach for ptrace(2); it dies with the shim, whose child it is."""
+    sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    sc.prctl(sc.PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.setsid()
+    process.reset_signals()
+
+
+def set_oom_score(process: Process) -> None:
+    """Who the kernel ends first when memory is short; children inherit it."""
+    score = process.get("oomScoreAdj")
+    if score is not None:
+        _write("/proc/self/oom_score_adj", str(score))
+
+
+class Init:
+    """The container's first process, after `set_apart`.
+
+    `announce` tells that it is ready, with the terminal's master or -1; `kept` are descriptors
+    that stay open until execve(2) closes them.
+    """
+
     def __init__(
-        self, blueprint: Blueprint, namespaces: Namespaces, channel: Channel, root_mount: int
+        self,
+        blueprint: Blueprint,
+        namespaces: Namespaces,
+        prepared: Prepared,
+        channel: Channel,
+        announce: Callable[[int], None],
+        root_mount: int = -1,
+        kept: Collection[int] = (),
     ) -> None:
         self.blueprint = blueprint
         self.spec = blueprint.spec
         self.process = blueprint.spec["process"]
         self.namespaces = namespaces
+        self.prepared = prepared
         self.channel = channel
+        self.announce = announce
         self.root_mount = root_mount
+        self.kept = kept
+        self.console = -1
 
     def execute(self) -> NoReturn:
-        self._set_apart()
-        self.namespaces.enter()
-        self._name_host()
-        if self.namespaces.creates("cgroup"):
-            sc.unshare(sc.CLONE_NEWCGROUP)
-        self.namespaces.close()
+        self._take_place()
+        self._enter_namespaces()
         filesystem = self._make_filesystem()
         os.umask(0o022)
-        self._set_sysctls(filesystem.proc_fd)
         filesystem.finish()
         self._run_program()
 
-    def _set_apart(self) -> None:
-        """Under its own limits, in its own session, with none of the shim's descriptors; it dies
-        with the shim, whose child it was born."""
-        sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    def _take_place(self) -> None:
+        """Under its own limits, with its own streams and none of the shim's descriptors."""
         if not self.blueprint.in_user_namespace:
             self.blueprint.join_cgroup()
-        score = self.process.get("oomScoreAdj")
-        if score is not None:
-            _write("/proc/self/oom_score_adj", str(score))
-        sc.prctl(sc.PR_SET_DUMPABLE, 0, 0, 0, 0)
-        os.setsid()
-        kept = {0, 1, 2, self.channel.socket.fileno(), *self.namespaces.joined.values()}
+            set_oom_score(self.process)
+        kept = {0, 1, 2, self.channel.socket.fileno(), *self.kept, *self.prepared.descriptors}
+        kept.update(self.namespaces.joined.values())
         if self.root_mount >= 0:
             kept.add(self.root_mount)
         if self.blueprint.stdio:
             self._place_stdio(self.blueprint.stdio)
         sc.close_all_but(kept)
-        process.reset_signals()
         sc.join_session_keyring(self.blueprint.id)
+
+    def _enter_namespaces(self) -> None:
+        self.prepared.fit(self.spec, self.namespaces)
+        self.namespaces.enter(self.prepared.entered)
+        self.prepared.go_home(self.namespaces.created | self.namespaces.joined_mask)
+        self._name_host()
+        sysctls.write(self._missing_sysctls())
+        if self.namespaces.creates("cgroup"):
+            sc.unshare(sc.CLONE_NEWCGROUP)
+        self.namespaces.close()
 
     @staticmethod
     def _place_stdio(stdio: tuple[int, int, int]) -> None:
@@ -95,8 +130,14 @@ class _Init:
             if fd >= 0:
                 os.dup2(fd, target)
 
+    def _missing_sysctls(self) -> dict[str, str]:
+        """Those that are not set yet."""
+        there = self.prepared.sysctls
+        wanted = self.spec.get("linux", {}).get("sysctl", {})
+        return {name: value for name, value in wanted.items() if there.get(name) != value}
+
     def _name_host(self) -> None:
-        if self.namespaces.creates("network"):
+        if self.namespaces.creates("network") and not self.prepared.entered & sc.CLONE_NEWNET:
             with netlink.RouteSocket() as route:
                 route.link_up("lo")
         if self.namespaces.creates("uts"):
@@ -105,14 +146,14 @@ class _Init:
 
     def _make_filesystem(self) -> RootFilesystem:
         os.umask(0)
-        filesystem = RootFilesystem(self.spec, self.blueprint.staging)
+        filesystem = RootFilesystem(self.spec, self.blueprint.staging, self.prepared.trees)
         filesystem.detach_from_host()
         if self.root_mount < 0:
             self.root_mount = self._open_root()
         filesystem.attach_root(self.root_mount)
         private = self.namespaces.creates("cgroup")
         filesystem.attach_mounts(self.blueprint.cgroup_mounts(private))
-        if devices.has_own_dev(self.spec):
+        if "/dev" not in self.prepared.trees and devices.has_own_dev(self.spec):
             devices.make_devices(filesystem.root, self.spec, self.blueprint.in_user_namespace)
         self._make_directory(filesystem.root)
         if self.process.get("terminal"):
@@ -142,29 +183,11 @@ class _Init:
         size = self.process.get("consoleSize")
         if size and size["height"] and size["width"]:
             pty.set_size(master, size["height"], size["width"])
-        self.channel.send({"type": "console"}, master)
-        os.close(master)
+        self.console = master
         for target in (0, 1, 2):
             os.dup2(slave, target)
         os.close(slave)
         pty.make_controlling(0)
-
-    def _set_sysctls(self, proc_fd: int) -> None:
-        """Write through a procfs that we hold, so that no mount upon /proc redirects it
-        (CVE-2025-52881)."""
-        sysctls = self.spec.get("linux", {}).get("sysctl", {})
-        if not sysctls:
-            return
-        own = proc_fd if proc_fd >= 0 else mounts.open_filesystem("proc", "proc")
-        beneath = sc.RESOLVE_BENEATH | sc.RESOLVE_NO_SYMLINKS | sc.RESOLVE_NO_XDEV
-        for name, value in sysctls.items():
-            path = "sys/" + name.replace(".", "/")
-            try:
-                fd = sc.openat2(own, path, os.O_WRONLY, 0, beneath)
-                os.write(fd, value.encode())
-                os.close(fd)
-            except OSError as error:
-                raise errdefs.invalid(f"sysctl {name}={value}: {error.strerror}") from error
 
     def _run_program(self) -> NoReturn:
         root = Root(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -182,7 +205,7 @@ class _Init:
         arguments = self.process["args"]
         path = process.find_program(arguments[0], env)
         sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the change of user reset it
-        self.channel.send({"type": "ready"})
+        self.announce(self.console)
         self.channel.expect("go")
         try:
             os.execve(path, arguments, env)

@@ -33,6 +33,10 @@ class Namespaces:
     def creates(self, kind: str) -> bool:
         return bool(self.created & FLAGS[kind])
 
+    @property
+    def joined_mask(self) -> int:
+        return sum(self.joined)
+
     def enter_pid(self) -> None:
         """Make the caller's next children live in the container's pid namespace.
 
@@ -44,14 +48,18 @@ class Namespaces:
         elif self.created & flag:
             sc.unshare(flag)
 
-    def enter(self) -> None:
-        """Join and make all others, but a cgroup namespace: that one waits for its cgroup."""
+    def enter(self, entered: int = 0) -> None:
+        """Join and make all others, but a cgroup namespace: that one waits for its cgroup.
+
+        Those in the mask `entered` are new already.
+        """
         later = sc.CLONE_NEWPID | sc.CLONE_NEWCGROUP | sc.CLONE_NEWUSER
         for flag, fd in self.joined.items():
             if not flag & (sc.CLONE_NEWPID | sc.CLONE_NEWUSER):
                 sc.setns(fd, flag)
-        if self.created & ~later:
-            sc.unshare(self.created & ~later)
+        missing = self.created & ~later & ~entered
+        if missing:
+            sc.unshare(missing)
 
     def close(self) -> None:
         for fd in self.joined.values():

@@ -12,10 +12,11 @@ Each mount is made detached and moved upon a place that was opened inside the ro
 (`inroot.Root`), so that no path string is resolved twice. When init leaves, so does all of it.
 """
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wherry import errdefs
 from wherry.libcontainer import mountoptions
@@ -34,13 +35,15 @@ class RootFilesystem:
     """The making of one container's tree, step by step, in the order of the methods.
 
     `staging` is an empty directory of the host that the root mount covers until the pivot.
-    Raises EngineError that names the mount; the caller's namespace is then thrown away.
+    `trees` are detached mounts, with others below them, that stand for all that the spec says of
+    the place that is their key; they are closed. Raises EngineError that names the mount; the
+    caller's namespace is then thrown away.
     """
 
-    def __init__(self, spec: Spec, staging: str) -> None:
+    def __init__(self, spec: Spec, staging: str, trees: Mapping[str, int] | None = None) -> None:
         self.spec = spec
         self.staging = staging
-        self.proc_fd = -1
+        self.trees = trees or {}
         self.devpts_fd = -1
         self.root_mount = -1
         self.root = Root(-1)
@@ -76,8 +79,26 @@ class RootFilesystem:
             if mount.get("type") == "cgroup":
                 for part in more:
                     self.attach(part)
-            else:
+            elif mount["destination"] in self.trees:
+                self._attach_tree(mount)
+            elif not self._is_in_tree(mount["destination"]):
                 self.attach(mount)
+
+    def _is_in_tree(self, path: str) -> bool:
+        return any(is_below(path, top) for top in self.trees)
+
+    def _attach_tree(self, mount: Mount) -> None:
+        tree = self.trees[mount["destination"]]
+        try:
+            self._put(mount, tree)
+            if mount["destination"] == "/dev":
+                with contextlib.suppress(FileNotFoundError):
+                    self.devpts_fd = sc.openat2(
+                        tree, "pts", os.O_PATH | os.O_DIRECTORY, 0, sc.RESOLVE_IN_ROOT
+                    )
+        except OSError as error:
+            raise _mount_error(mount, error) from error
+        os.close(tree)
 
     def attach(self, mount: Mount) -> None:
         """One mount. InvalidArgument, naming it, if the kernel refuses."""
@@ -101,24 +122,23 @@ class RootFilesystem:
         fd = mounts.open_filesystem(
             fstype, mount.get("source") or fstype, options.data, options.attr_set
         )
-        follow = fstype not in _KERNEL_FILESYSTEMS
         try:
-            place = self.root.make_directory(mount["destination"], follow=follow)
-            sc.move_mount(fd, place, what=mount["destination"])
-            os.close(place)
+            self._put(mount, fd)
             _propagate(fd, options.propagation)
         except BaseException:
             os.close(fd)
             raise
-        self._remember(mount, fstype, fd)
-
-    def _remember(self, mount: Mount, fstype: str, fd: int) -> None:
-        if fstype == "proc" and mount["destination"] == "/proc":
-            self.proc_fd = fd
-        elif fstype == "devpts" and mount["destination"] == "/dev/pts":
+        if fstype == "devpts" and mount["destination"] == "/dev/pts":
             self.devpts_fd = fd
         else:
             os.close(fd)
+
+    def _put(self, mount: Mount, fd: int) -> None:
+        """Move the detached `fd` to the mount's place."""
+        follow = mount.get("type") not in _KERNEL_FILESYSTEMS
+        place = self.root.make_directory(mount["destination"], follow=follow)
+        sc.move_mount(fd, place, what=mount["destination"])
+        os.close(place)
 
     def _bind(self, mount: Mount, options: MountOptions) -> None:
         recursive = sc.AT_RECURSIVE if options.recursive else 0
@@ -170,17 +190,27 @@ class RootFilesystem:
 
     def finish(self) -> None:
         """Read-only root, masked and read-only paths: last, because the rest needs to write."""
-        linux = self.spec.get("linux", {})
-        for path in linux.get("readonlyPaths", []):
-            self._make_read_only(path)
-        for path in linux.get("maskedPaths", []):
-            self._mask(path)
+        self.restrict()
         root = self.spec.get("root")
         if root and root.get("readonly"):
             sc.mount_setattr(self.root_mount, sc.MOUNT_ATTR_RDONLY)
-        if "shared" in (linux.get("rootfsPropagation") or ""):
+        if "shared" in (self.spec.get("linux", {}).get("rootfsPropagation") or ""):
             sc.mount_setattr(self.root_mount, 0, 0, sc.MS_SHARED)
-        for fd in (self.null, self.root_mount, self.proc_fd, self.devpts_fd):
+        self.close()
+
+    def restrict(self) -> None:
+        """Masked and read-only paths, but those in trees, which came with theirs."""
+        linux = self.spec.get("linux", {})
+        for path in linux.get("readonlyPaths", []):
+            if not self._is_in_tree(path):
+                self._make_read_only(path)
+        for path in linux.get("maskedPaths", []):
+            if not self._is_in_tree(path):
+                self._mask(path)
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        for fd in (self.null, self.root_mount, self.devpts_fd):
             if fd >= 0:
                 os.close(fd)
 
@@ -222,6 +252,11 @@ class RootFilesystem:
             if error.errno == errno.ELOOP:
                 raise errdefs.invalid(f"{path} of the image is a symlink; it must not be") from None
             raise
+
+
+def is_below(path: str, top: str) -> bool:
+    """Whether `path` is `top` or lies in it."""
+    return path == top or path.startswith(top + "/")
 
 
 def _propagate(mount_fd: int, bits: int) -> None:

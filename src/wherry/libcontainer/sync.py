@@ -2,21 +2,19 @@
 
 ::
 
-    midwife                           init
-      | ---- fork ------------------->|  joins its cgroup, joins and makes namespaces
+    shim                              init, or midwife and init (see `create`)
+      | ---- fork ------------------->|  prepares; waits for its orders
+      |                               |  cgroup, namespaces
       |                               |  `lo`, host name, root file system, pivot_root
-      | <--- console + descriptor ----|  (with a terminal)
       |                               |  limits, user, capabilities, seccomp
-      | <--- ready -------------------|
-      |  tells the shim `born`, ends  |
-    shim                              |
-      |  records pid and state        |
+      | <--- born {pid} + terminal ---|
       | ---- go --------------------->|  execve
       | <--- end of file -------------|  the program runs: close-on-exec closed the socket
       |  or: failed {message, code}   |
 
-With a user namespace a process between the two enters it first: it says `map`, hears `map` when
-its maps are written, forks init, says `child {pid}` and ends.
+Between a midwife and her init: `ready`, with the terminal. With a user namespace a process between
+the two enters it first: it says `map`, hears `map` when its maps are written, forks init, says
+`child {pid}` and ends.
 
 A message is JSON; a failure carries a kind of error, one sentence, and the exit code that Docker
 gives to such a container (126, 127 or 128).
@@ -36,7 +34,7 @@ _BORN = struct.Struct("ii")
 
 
 class Message(TypedDict, total=False):
-    """One message; `type` is one of console, ready, go, map, child, failed."""
+    """One message; `type` is one of ready, go, map, child, failed."""
 
     type: str
     pid: int
@@ -131,7 +129,7 @@ class Channel:
             _raise_failure(json.loads(data))
 
     def born(self, pid: int, between: int, console: int) -> None:
-        """The midwife's last word to the shim; `console` is -1 without a terminal."""
+        """Tell the shim that its child is ready; `console` is -1 without a terminal."""
         fds = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", console))]
         try:
             self.socket.sendmsg([_BORN.pack(pid, between)], fds if console >= 0 else [])

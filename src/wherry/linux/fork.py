@@ -22,13 +22,16 @@ _after_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 
 
-def fork(cgroup_fd: int | None = None, sibling: bool = False) -> int:
+def fork(cgroup_fd: int | None = None, sibling: bool = False, namespaces: int = 0) -> int:
     """As os.fork(): 0 in the child, its pid in the caller.
 
     The child is in the cgroup (v2) that `cgroup_fd` refers to, if one is given. A `sibling` is
-    the caller's parent's to reap. Only for a process with one thread. Raises OSError.
+    the caller's parent's to reap. `namespaces` is a mask of CLONE_NEW* flags of those that are
+    made for it. Only for a process with one thread. Raises OSError.
     """
-    flags = (_CLONE_INTO_CGROUP if cgroup_fd is not None else 0) | (_CLONE_PARENT if sibling else 0)
+    flags = namespaces | (_CLONE_PARENT if sibling else 0)
+    if cgroup_fd is not None:
+        flags |= _CLONE_INTO_CGROUP
     # With CLONE_PARENT the kernel wants none, and takes the caller's own.
     exit_signal = 0 if sibling else signal.SIGCHLD
     arguments = struct.pack("11Q", flags, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd or 0)

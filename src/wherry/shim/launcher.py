@@ -24,9 +24,10 @@ from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, shim, wire
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
+from wherry.spec.runtime import Spec
 
-# How long a start is given the processors before the next spare is forked.
-_SETTLE_MS = 30
+# How long a start has the processors for itself before the next spare is forked beside it.
+_SETTLE_MS = 200
 
 
 def main(fd: int, cgroup: str) -> None:
@@ -100,14 +101,14 @@ def close_imports() -> None:
 
 @dataclass
 class Spare:
-    """A shim that was forked before it is needed, and the ways to give it and its midwife work."""
+    """A shim that was forked before it is needed, and the ways to give it and its child work."""
 
     shim: socket.socket
-    midwife: socket.socket
+    child: socket.socket
 
     def close(self) -> None:
         self.shim.close()
-        self.midwife.close()
+        self.child.close()
 
 
 class Launcher:
@@ -116,22 +117,25 @@ class Launcher:
     def __init__(self, requests: socket.socket, hierarchy: cgroups.Cgroups) -> None:
         self.requests = requests
         self.cgroups = hierarchy
+        self.forecast: Spec = {}
         self._spare: Spare | None = None
+        # The way to the shim that is at work; it closes when the container runs.
+        self._busy: socket.socket | None = None
 
     def serve(self) -> None:
-        poll = select.poll()
-        poll.register(self.requests, select.POLLIN)
         while True:
-            # The next spare is forked when the processors are free again, not beside a start.
-            if self._spare is None and not poll.poll(_SETTLE_MS):
+            if self._spare is None and not self._await_quiet():
                 with contextlib.suppress(OSError):
-                    self._spare = self._fork_spare()
+                    self._spare = self._fork_spare(self.forecast)
             try:
                 data, fds = wire.receive_bytes(self.requests)
             except ConnectionResetError:
                 return
             if not data:
                 return
+            if not fds:
+                self._foresee(data)
+                continue
             try:
                 self._hand_over(data, fds)
             except OSError as error:
@@ -140,37 +144,65 @@ class Launcher:
                 for fd in fds:
                     os.close(fd)
 
+    def _await_quiet(self) -> bool:
+        """Wait until the last start is over; True if there is a request before.
+
+        The next spare is made ready while the client looks at what it got, not beside the start.
+        """
+        poll = select.poll()
+        poll.register(self.requests, select.POLLIN)
+        if self._busy is None:
+            return bool(poll.poll(0))
+        poll.register(self._busy, select.POLLIN)
+        requested = any(fd == self.requests.fileno() for fd, _ in poll.poll(_SETTLE_MS))
+        self._busy.close()
+        self._busy = None
+        return requested
+
+    def _foresee(self, data: bytes) -> None:
+        """From now on spares prepare for this; the one that did not is let go."""
+        self.forecast = wire.decode(data)["spec"]
+        if self._spare:
+            self._spare.close()
+            self._spare = None
+
     def _hand_over(self, data: bytes, fds: list[int]) -> None:
         """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
         for spare in (self._spare, None, None):
-            taker = spare or self._fork_spare()
+            taker = spare or self._fork_spare({})
             self._spare = None
             try:
                 wire.send_bytes(taker.shim, data, tuple(fds))
-                # Only now: a midwife must not work for a shim that is not there. The daemon's
-                # connection is hers too, until she ends: if it closes, nobody is at work any more.
-                wire.send_bytes(taker.midwife, data, (fds[0],))
+                # Only now: the child must not work for a shim that is not there.
+                wire.send_bytes(taker.child, data, (fds[0],))
             except ConnectionError:
+                taker.shim.close()
                 continue
             else:
+                if self._busy:
+                    self._busy.close()
+                self._busy = taker.shim
                 return
             finally:
-                taker.close()
+                taker.child.close()
 
-    def _fork_spare(self) -> Spare:
+    def _fork_spare(self, forecast: Spec) -> Spare:
+        """Without a `forecast` its child won't prepare, because somebody is waiting for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours_too, midwifes = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours_too, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            self._be_shim(theirs, midwifes)
+            self._be_shim(theirs, childs, forecast)
         theirs.close()
-        midwifes.close()
+        childs.close()
         return Spare(ours, ours_too)
 
-    def _be_shim(self, orders: socket.socket, midwife_orders: socket.socket) -> NoReturn:
+    def _be_shim(
+        self, orders: socket.socket, child_orders: socket.socket, forecast: Spec
+    ) -> NoReturn:
         code = 1
         try:
-            shim.main(orders, midwife_orders, self.cgroups)
+            shim.main(orders, child_orders, forecast, self.cgroups)
             code = 0
         except Exception as error:  # noqa: BLE001 - a fork must never run its parent's loop
             # Standard error is gone by now, and the daemon will see that the shim died.

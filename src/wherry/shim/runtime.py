@@ -68,6 +68,7 @@ class Runtime:
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
         self._filters: dict[str, bytes] = {}
+        self._forecast = b""
         self._spawned = 0.0
         self._spawned_one = asyncio.Event()
         self._failures = 0
@@ -83,9 +84,21 @@ class Runtime:
         with theirs:
             self._process = interpreter.spawn_launcher(theirs, self.shim_cgroup)
         self._launcher = ours
+        if self._forecast:
+            wire.send_bytes(ours, self._forecast)
         self._spawned = time.monotonic()
         self._spawned_one.set()
         asyncio.get_running_loop().add_reader(ours.fileno(), self._launcher_died)
+
+    def foresee(self, spec: Spec) -> None:
+        """Tell what most containers will be like: what they have in common is made beforehand.
+
+        It changes nothing but the time that a start takes.
+        """
+        self._forecast = wire.encode({"op": "forecast", "spec": spec})
+        if self._launcher:
+            with contextlib.suppress(OSError):  # one that is just ending; its successor is told
+                wire.send_bytes(self._launcher, self._forecast)
 
     def _launcher_died(self) -> None:
         self._let_go()
@@ -192,6 +205,8 @@ class Runtime:
             }
         linux = start.spec["linux"]
         section = linux.get("seccomp")
+        namespaces = linux.get("namespaces", [])
+        shares_pids = {"type": "pid"} not in namespaces
         message: wire.Message = {
             "id": start.id,
             "op": "start",
@@ -203,7 +218,8 @@ class Runtime:
             "stdin_once": start.stdin_once,
             "attaches": [attach.flags for attach in start.attaches],
             "terminal": start.spec["process"].get("terminal", False),
-            "shares_pids": {"type": "pid"} not in linux.get("namespaces", []),
+            "shares_pids": shares_pids,
+            "special": shares_pids or any(one["type"] == "user" for one in namespaces),
             "cgroup": linux["cgroupsPath"],
             "seccomp_flags": seccomp.filter_flags(section) if section else 0,
         }

@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from wherry import errdefs
 from wherry.libcontainer import bundle, create
@@ -22,6 +23,7 @@ from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
+from wherry.spec.runtime import Spec
 
 # How long output is awaited after the first process has ended: something that the container
 # gave its pipe to may hold it open for ever.
@@ -32,33 +34,39 @@ _FLUSH_SECONDS = 10.0
 _REAP_SECONDS = 5.0
 
 
-def main(orders: socket.socket, midwife_orders: socket.socket, cgroups: Cgroups) -> None:
+def main(
+    orders: socket.socket, child_orders: socket.socket, forecast: Spec, cgroups: Cgroups
+) -> None:
     """The shim's whole life. Returns when the container is gone and everybody was told.
 
-    It begins before anybody asks for a container: the forks are done and the pipes are there when
-    the request comes by `orders`, and by `midwife_orders` for the midwife. A launcher that ends
-    instead closes both.
+    It begins before anybody asks for a container: the forks are done, the pipes are there and the
+    child has prepared for the `forecast` when the request comes by `orders`, and by
+    `child_orders` for the child. A launcher that ends instead closes both. `orders` stays open
+    until the start is over: that tells the launcher.
     """
-    _become_shim(orders, midwife_orders)
+    _become_shim(orders, child_orders)
     stdio = _Stdio()
-    instructions = _Orders(orders, midwife_orders, stdio, cgroups)
-    expected = create.expect(instructions.read, instructions.record)
-    midwife_orders.close()
-    stdio.close_theirs()
+    child = _Child(orders, child_orders, stdio, cgroups)
+    expected = create.expect(child.orders(child.hear), forecast, cgroups)
+    child_orders.close()
     data, fds = wire.receive_bytes(orders)
-    orders.close()
-    if data:
-        request, _ = wire.decode_start(data)
-        Shim(request, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups).run(expected)
+    if not data:
+        return
+    request, program = wire.decode_start(data)
+    if request["special"]:
+        expected.cancel()
+        expected = create.deliver(child.orders(lambda: (request, program, fds[:1])))
+    stdio.close_theirs()
+    Shim(request, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups, orders).run(expected)
 
 
-def _become_shim(orders: socket.socket, midwife_orders: socket.socket) -> None:
+def _become_shim(orders: socket.socket, child_orders: socket.socket) -> None:
     """A session, descriptors and a name of its own. In few words: see `streams.Watch`."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR)
     for target in (0, 1, 2):
         os.dup2(null, target)  # the launcher's standard error ends with the daemon, we don't
-    first, second = sorted((orders.fileno(), midwife_orders.fileno()))
+    first, second = sorted((orders.fileno(), child_orders.fileno()))
     os.closerange(3, first)
     os.closerange(first + 1, second)
     os.closerange(second + 1, 1 << 30)
@@ -80,24 +88,35 @@ class _Stdio:
             os.close(fd)
 
 
-class _Orders:
-    """What the midwife is told, once a container is wanted; used in her process alone."""
+class _Child:
+    """What the child is told, once a container is wanted; used in that process alone."""
 
     def __init__(
         self, shims: socket.socket, orders: socket.socket, stdio: _Stdio, cgroups: Cgroups
     ) -> None:
-        self.shims, self.orders, self.stdio, self.cgroups = shims, orders, stdio, cgroups
+        self.shims, self._orders, self.stdio, self.cgroups = shims, orders, stdio, cgroups
         self.request: Message = {}
+        # The daemon's connection is the child's too, until it ends: if that closes, nobody is at
+        # work any more.
         self.control: list[int] = []
 
-    def read(self) -> Blueprint:
-        """Wait for the request, and read what it points to. EOFError if none will come."""
+    def orders(self, hear: Callable[[], tuple[Message, bytes, list[int]]]) -> create.Orders:
+        return create.Orders(lambda: self._read(*hear()), self._record, lambda: self.control)
+
+    def hear(self) -> tuple[Message, bytes, list[int]]:
+        """Wait for the request. EOFError if none will come, or one that needs a midwife."""
         self.shims.close()  # else the launcher would not see that the shim has been killed
-        data, self.control = wire.receive_bytes(self.orders)
+        data, fds = wire.receive_bytes(self._orders)
         if not data:
             raise EOFError
         request, program = wire.decode_start(data)
-        self.request = request
+        if request["special"]:
+            raise EOFError
+        return request, program, fds
+
+    def _read(self, request: Message, program: bytes, control: list[int]) -> Blueprint:
+        """The request, and what it points to."""
+        self.request, self.control = request, control
         stdin = self.stdio.stdin if request["open_stdin"] else -1
         return Blueprint(
             id=request["id"],
@@ -111,7 +130,7 @@ class _Orders:
             stdio=None if request["terminal"] else (stdin, self.stdio.stdout, self.stdio.stderr),
         )
 
-    def record(self, shim: int, pid: int) -> None:
+    def _record(self, shim: int, pid: int) -> None:
         pidfile.write(f"{self.request['run_dir']}/pid", self.request["cgroup"], shim, pid)
 
 
@@ -119,7 +138,12 @@ class Shim:
     """One container's streams, clients, and end."""
 
     def __init__(
-        self, request: Message, ends: list[socket.socket], stdio: _Stdio, cgroups: Cgroups
+        self,
+        request: Message,
+        ends: list[socket.socket],
+        stdio: _Stdio,
+        cgroups: Cgroups,
+        orders: socket.socket,
     ) -> None:
         self.id = request["id"]
         self.run_dir = request["run_dir"]
@@ -140,6 +164,7 @@ class Shim:
         self.request = request
         self.clients = ends[1:]
         self.stdio = stdio
+        self.orders = orders
 
     def run(self, expected: Expected) -> None:
         try:
@@ -156,7 +181,7 @@ class Shim:
     # --- the start ----------------------------------------------------------------------------
 
     def _start(self, expected: Expected) -> None:
-        # All of this while the midwife is at work.
+        # All of this while the child is at work.
         if self.shares_pids:
             sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._listen()
@@ -171,6 +196,7 @@ class Shim:
         created.start()
         self.started_at = clock.now()
         self._tell({"op": "started", "pid": self.pid, "started_at": self.started_at})
+        self.orders.close()
         expected.dismiss()
 
     def _make_streams(self) -> Streams:

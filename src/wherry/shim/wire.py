@@ -5,8 +5,9 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
 
 ::
 
+    daemon -> launcher   forecast {spec}
     daemon -> launcher   start {bundle, rootfs, log, ...} + [control, attached streams ...]
-    launcher -> shim     the same bytes and descriptors; the bytes to its midwife too
+    launcher -> shim     the same bytes and descriptors; the bytes to its child too
     shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
@@ -19,6 +20,7 @@ import socket
 from typing import TypedDict
 
 from wherry.linux.mounts import RootMountDocument
+from wherry.spec.runtime import Spec
 
 VERSION = 1
 # Bytes of a message. A start names every layer by its path and carries a compiled filter; more than
@@ -57,6 +59,7 @@ class Message(TypedDict, total=False):
     id: str
     op: str
     n: int
+    spec: Spec  # forecast
     # start
     bundle: str
     run_dir: str
@@ -68,6 +71,7 @@ class Message(TypedDict, total=False):
     # what of the spec a shim needs, so that it need not read it
     terminal: bool
     shares_pids: bool
+    special: bool  # not what a waiting child can become: see `libcontainer.create.expect`
     cgroup: str
     seccomp_flags: int
     # kill, resize, attach
