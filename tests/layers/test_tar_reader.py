@@ -253,7 +253,7 @@ class TestNames:
             (b"//x", "absolute"),
             (b"a\0b", "NUL"),
             (b"a/" + b"c" * 256, "component"),
-            (b"d/" * 2100 + b"x", "4096"),
+            (b"d/" * 2047 + b"xy", "4095"),
         ],
     )
     def test_what_is_refused(self, block, pax, read, raw, said):
@@ -263,6 +263,15 @@ class TestNames:
         assert caught.value.kind is Kind.INVALID_ARGUMENT
         assert "at byte 512" in caught.value.message
         assert len(caught.value.message) < 500
+
+    def test_the_longest_that_the_kernel_takes(self, block, pax, read):
+        longest = b"d/" * 2047 + b"x"  # PATH_MAX counts the NUL too
+        assert len(longest) == 4095
+        for key, flag in ((b"path", b"0"), (b"linkpath", b"1"), (b"linkpath", b"2")):
+            [(entry, _)] = read(pax({key: longest}) + block(flag=flag, link=b"there") + END)
+            assert longest in (entry.name, entry.link)
+            with pytest.raises(EngineError, match="over 4095 bytes"):
+                read(pax({key: longest + b"y"}) + block(flag=flag, link=b"there") + END)
 
     def test_a_hardlink_stays_inside(self, block, read):
         # An absolute target is meant from the archive's own root (kaniko writes that).

@@ -22,7 +22,7 @@ class Entry:
     """One member of an archive, in a form that no longer depends on the archive's format.
 
     `name` is relative to the archive's root and normal: no leading `./` or `/`, no trailing `/`, no
-    empty, `.` or `..` component, no NUL; at most 4096 bytes, a component at most 255. The empty
+    empty, `.` or `..` component, no NUL; at most 4095 bytes, a component at most 255. The empty
     name is the root directory itself (`./` in the archive).
 
     `link` is, for a hardlink, the name of its target, normal in the same way; for a symlink it is

@@ -4,9 +4,9 @@ from typing import Final
 
 from wherry.layers.tar.fields import Malformed
 
-MAX_PATH: Final = 4096
+MAX_PATH: Final = 4095
+"""Bytes of a path or of a symlink's text: the kernel's PATH_MAX, less the NUL that ends it."""
 MAX_COMPONENT: Final = 255
-MAX_SYMLINK: Final = 4095
 
 
 def entry_name(raw: bytes) -> bytes:
@@ -37,8 +37,8 @@ def symlink_text(raw: bytes) -> bytes:
     """A symlink's text, as written. Raises Malformed for one that the kernel would refuse."""
     if not raw:
         raise Malformed("it is a symlink to nothing")
-    if len(raw) > MAX_SYMLINK:
-        raise Malformed(f"its link target is over {MAX_SYMLINK} bytes long")
+    if len(raw) > MAX_PATH:
+        raise Malformed(f"its link target is over {MAX_PATH} bytes long")
     if b"\0" in raw:
         raise Malformed("its link target holds a NUL byte")
     return raw
