@@ -197,6 +197,59 @@ def test_an_index_that_holds_itself_deeply_is_refused(world, archives) -> None:
     assert "deep" in message
 
 
+def test_indexes_that_multiply_are_refused(world, archives) -> None:
+    """A few kilobytes that ask for 200 to the power of 4 documents."""
+    blobs: dict[str, bytes] = {}
+    descriptor = archives.manifest(archives.image(pad="x" * 100_000), blobs)
+    for _ in range(3):
+        index = {"schemaVersion": 2, "manifests": [descriptor] * 200}
+        descriptor = archives.blob(json.dumps(index).encode(), media.OCI_INDEX, blobs)
+    message = refused(world, archives.tar(archives.layout(blobs, [descriptor])))
+    assert "so often" in message
+
+
+def test_a_config_that_is_named_without_end_is_refused(world, archives) -> None:
+    image = archives.image(pad="x" * 1_000_000)
+    manifest = json.dumps([archives.item("c.json", (), ())] * 300).encode()
+    message = refused(world, archives.tar([("c.json", image.config), ("manifest.json", manifest)]))
+    assert "c.json and other documents so often" in message
+
+
+@pytest.mark.parametrize("what", ["manifest.json", "index.json", "oci-layout", "a config"])
+def test_a_document_too_large_to_be_one_is_refused_unread(world, archives, what) -> None:
+    image = archives.image(archives.layer(a="1"))
+    bloated = b" " * ((8 << 20) + 1)
+    members = [
+        (name, bloated if name == what or (what == "a config" and data == image.config) else data)
+        for name, data in archives.docker25(image)
+    ]
+    if what == "a config":
+        manifest = json.dumps([archives.item("c.json", image.names, [])]).encode()
+        members = [("c.json", bloated), ("manifest.json", manifest)]
+    message = refused(world, archives.tar(members))
+    assert "more than the limit of" in message
+    assert (what if what != "a config" else "c.json") in message
+
+
+def test_a_sparse_member_is_refused_by_its_name(world, archives) -> None:
+    """One of an exabyte would be stored zero by zero."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        hole = tarfile.TarInfo("layer.tar")
+        hole.pax_headers = {"GNU.sparse.size": str(1 << 60), "GNU.sparse.map": "0,0"}
+        tar.addfile(hole)
+    message = refused(world, stream.getvalue())
+    assert "layer.tar is a sparse file" in message
+
+
+def test_names_that_fill_the_memory_are_refused(world) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for number in range(4500):
+            tar.addfile(member(f"{'d/' * 1990}{number}/VERSION"))
+    assert "bytes of their names" in refused(world, stream.getvalue())
+
+
 @pytest.mark.parametrize("bad", ["../x", "/../x", "a" * 300, "a/../../x"])
 def test_a_member_whose_name_leaves_the_archive_is_refused(world, archives, bad) -> None:
     members = archives.docker24(archives.image(archives.layer(a="1")))

@@ -27,6 +27,9 @@ _LEGACY: Final = re.compile(r"(?:.*/)?(?:VERSION|json|repositories)\Z")
 """What only Docker before 1.10 read, and every docker-archive still holds."""
 
 _MEMBERS_MAX: Final = 1 << 16
+_NAMES_MAX: Final = 1 << 24
+"""Bytes of all members' names and links together: what of an archive is held in memory."""
+
 _LINKS_MAX: Final = 8
 _CHUNK: Final = 1 << 20
 
@@ -99,9 +102,18 @@ def read_archive(stream: BinaryIO, content: ContentStore, lease: Lease) -> Archi
     not a tar, too large in its parts, or that holds a blob under a digest that is not its own.
     """
     archive = Archive()
+    names = 0
     for name, entry, data in _members(open_layer(stream)):
-        if len(archive) >= _MEMBERS_MAX:
-            raise errdefs.invalid(f"the archive has more than {_MEMBERS_MAX} members")
+        names += len(name) + len(entry.link)
+        if len(archive) >= _MEMBERS_MAX or names > _NAMES_MAX:
+            raise errdefs.invalid(
+                f"the archive has more than {_MEMBERS_MAX} members, or more than {_NAMES_MAX} "
+                "bytes of their names"
+            )
+        if entry.sparse is not None:
+            # Layers hold sparse files, archives of layers do not; and a hole of exabytes would be
+            # stored as zeros.
+            raise errdefs.invalid(f"the archive's {name} is a sparse file, which no archive has")
         if entry.kind in (SYMLINK, HARDLINK):
             archive.keep(name, _link_target(name, entry))
         elif name in _DOCUMENTS:

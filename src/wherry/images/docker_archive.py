@@ -13,6 +13,8 @@ in the config.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from wherry import errdefs
@@ -20,12 +22,12 @@ from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError
 from wherry.images.archive import Archive, Member
 from wherry.images.collector import Lease
-from wherry.images.found import FoundImage, FoundLayer, config_of, paired
+from wherry.images.found import Documents, FoundImage, FoundLayer, paired
 from wherry.layers.compression import HEAD_SIZE, detect
 from wherry.reference import Reference, parse
 from wherry.spec import media
 from wherry.spec.digest import Digest
-from wherry.spec.image import Descriptor, Manifest, encode, parse_document
+from wherry.spec.image import Descriptor, ImageConfig, Manifest, encode, parse_document
 
 MANIFEST_JSON = "manifest.json"
 
@@ -45,13 +47,20 @@ def images_of(archive: Archive, content: ContentStore, lease: Lease) -> list[Fou
     )
     if not items:
         raise errdefs.invalid(f"the archive's {MANIFEST_JSON} lists no images")
-    return [_image(item, archive, content, lease) for item in items]
+    documents = Documents(content)
+    return [_image(item, documents.config, archive, content, lease) for item in items]
 
 
-def _image(item: Item, archive: Archive, content: ContentStore, lease: Lease) -> FoundImage:
+def _image(
+    item: Item,
+    config_of: Callable[[Member], ImageConfig],
+    archive: Archive,
+    content: ContentStore,
+    lease: Lease,
+) -> FoundImage:
     names = tuple(_name(text) for text in item.repo_tags)
     member = archive.member(item.config, MANIFEST_JSON)
-    config = config_of(content, member)
+    config = config_of(member)
     what = f"{MANIFEST_JSON}'s image {item.config}"
     diff_ids = paired(config, len(item.layers), what)
     layers = tuple(

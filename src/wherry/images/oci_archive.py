@@ -15,7 +15,7 @@ from wherry import errdefs
 from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError
 from wherry.images.archive import Archive
-from wherry.images.found import FoundImage, FoundLayer, config_of, paired, small_blob
+from wherry.images.found import Documents, FoundImage, FoundLayer, paired
 from wherry.reference import Reference, parse
 from wherry.spec import media
 from wherry.spec.digest import Digest
@@ -62,7 +62,7 @@ class Layout:
 
     def __init__(self, archive: Archive, content: ContentStore, platform: Platform) -> None:
         self._archive = archive
-        self._content = content
+        self._documents = Documents(content)
         self._platform = platform
 
     def image(self, target: Descriptor) -> FoundImage:
@@ -74,7 +74,7 @@ class Layout:
                 f"{what} is not an image: its config is {manifest.config.media_type!r}"
             )
         config_member = self._archive.blob(manifest.config.digest, what)
-        config = config_of(self._content, config_member)
+        config = self._documents.config(config_member)
         diff_ids = paired(config, len(manifest.layers), what)
         layers = tuple(
             self._layer(diff_id, descriptor, what)
@@ -128,7 +128,7 @@ class Layout:
 
     def _document(self, descriptor: Descriptor, needed_by: str) -> Manifest | Index:
         member = self._archive.blob(descriptor.digest, needed_by)
-        data = small_blob(self._content, member, MANIFEST_MAX)
+        data = self._documents.read(member, MANIFEST_MAX)
         return decode_target(data, f"manifest {descriptor.digest}")
 
     def _platform_of(self, descriptor: Descriptor) -> Platform:
@@ -138,7 +138,7 @@ class Layout:
         if manifest.config.media_type not in media.CONFIGS:
             return Platform()
         member = self._archive.blob(manifest.config.digest, f"manifest {descriptor.digest}")
-        return config_of(self._content, member).platform
+        return self._documents.config(member).platform
 
     def _layer(self, diff_id: Digest, descriptor: Descriptor, needed_by: str) -> FoundLayer:
         if "tar" not in descriptor.media_type:
