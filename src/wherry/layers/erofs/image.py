@@ -1,0 +1,303 @@
+"""Reading an image without the kernel: to check a layer file, and to see what a mount would show.
+
+What is read here may have been damaged, or made by an enemy. Nothing is believed: whatever leaves
+the file, goes in circles, or is not as `LayerWriter` writes it raises DataLoss.
+"""
+
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from wherry import errdefs
+from wherry.layers.erofs.format import (
+    BLOCK,
+    BLOCK_BITS,
+    CHUNKED,
+    COMPAT_MTIME,
+    DIRENT,
+    FT_BLOCK_DEVICE,
+    FT_CHAR_DEVICE,
+    FT_DIRECTORY,
+    FT_FIFO,
+    FT_FILE,
+    FT_SYMLINK,
+    HOLE,
+    INCOMPAT_CHUNKED,
+    INLINE,
+    INODE,
+    MAGIC,
+    NID_SIZE,
+    PLAIN,
+    SUPERBLOCK,
+    SUPERBLOCK_OFFSET,
+    XATTR_ENTRY,
+    XATTR_HEADER,
+    XATTR_PREFIXES,
+    aligned,
+)
+
+_TYPES: Final = {
+    stat.S_IFREG: FT_FILE,
+    stat.S_IFDIR: FT_DIRECTORY,
+    stat.S_IFLNK: FT_SYMLINK,
+    stat.S_IFCHR: FT_CHAR_DEVICE,
+    stat.S_IFBLK: FT_BLOCK_DEVICE,
+    stat.S_IFIFO: FT_FIFO,
+}
+_XATTR_PREFIXES: Final = {index: prefix for prefix, index in XATTR_PREFIXES}
+_MAX_PATH: Final = 4096
+_MAX_SYMLINK: Final = 4095
+_MAX_CHUNK_BITS: Final = 31
+_MAX_SIZE: Final = (1 << 63) - 1
+_SECOND: Final = 1_000_000_000
+_INDEX_PIECE: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """A file. `device` is (major, minor); `content` is where `Image.extents` begins to look."""
+
+    nid: int
+    mode: int
+    size: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    nlink: int
+    device: tuple[int, int]
+    xattrs: dict[bytes, bytes]
+    layout: int
+    address: int
+    content: int
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+class Image:
+    """The file system in the open file `fd`, which stays the caller's.
+
+    for path, inode in Image(fd).walk():
+        for offset, length in image.extents(inode):
+            ...
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        try:
+            self._size = os.fstat(fd).st_size
+        except OSError as error:
+            raise errdefs.from_os_error("reading a layer", error) from error
+        fields = SUPERBLOCK.unpack(self._read(SUPERBLOCK_OFFSET, SUPERBLOCK.size))
+        magic, _, compat, bits, extensions, self._root, self.inodes, *rest = fields
+        blocks, start, incompat = rest[2], rest[3], rest[7]
+        if (magic, compat, bits, extensions) != (MAGIC, COMPAT_MTIME, BLOCK_BITS, 0):
+            raise errdefs.data_loss("the layer file has no superblock that Wherry has written")
+        if incompat & ~INCOMPAT_CHUNKED or blocks * BLOCK != self._size:
+            raise errdefs.data_loss("the superblock does not fit the layer file")
+        self._metadata = start * BLOCK
+
+    # --- inodes -----------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Inode:
+        root = self.inode(self._root)
+        if not root.is_directory:
+            raise _damaged(root.nid, "it is the root, but no directory")
+        return root
+
+    def inode(self, nid: int) -> Inode:
+        at = self._metadata + nid * NID_SIZE
+        layout, count, mode, _, size, address, _, uid, gid, seconds, nanoseconds, nlink = (
+            INODE.unpack(self._read(at, INODE.size))
+        )
+        kind = stat.S_IFMT(mode)
+        if layout not in (PLAIN, INLINE, CHUNKED) or kind not in _TYPES or not nlink:
+            raise _damaged(nid, "it is no inode")
+        if layout == CHUNKED and kind != stat.S_IFREG:
+            raise _damaged(nid, "it has an index, but is no file")
+        if size > _MAX_SIZE or (kind == stat.S_IFLNK and not 0 < size <= _MAX_SYMLINK):
+            raise _damaged(nid, f"its size is {size}")
+        if nanoseconds >= _SECOND:
+            raise _damaged(nid, "its time has more than a second in nanoseconds")
+        at += INODE.size
+        length = XATTR_HEADER.size + 4 * (count - 1) if count else 0
+        device = (0, 0)
+        if kind in (stat.S_IFCHR, stat.S_IFBLK):
+            device = address >> 8 & 0xFFF, address & 0xFF | address >> 12 & 0xFFF00
+        return Inode(
+            nid,
+            mode,
+            size,
+            uid,
+            gid,
+            seconds * _SECOND + nanoseconds,
+            nlink,
+            device,
+            self._xattrs(nid, self._read(at, length)) if length else {},
+            layout,
+            address,
+            at + length,
+        )
+
+    def _xattrs(self, nid: int, data: bytes) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        _, shared = XATTR_HEADER.unpack_from(data)
+        at = XATTR_HEADER.size
+        if shared:
+            raise _damaged(nid, "it shares xattrs")
+        while at < len(data):
+            length, index, size = XATTR_ENTRY.unpack_from(data, at)
+            name_at = at + XATTR_ENTRY.size
+            value_at = name_at + length
+            at = aligned(value_at + size, 4)
+            prefix = _XATTR_PREFIXES.get(index)
+            if prefix is None or at > len(data):
+                raise _damaged(nid, "its xattrs are damaged")
+            found[prefix + data[name_at:value_at]] = data[value_at : value_at + size]
+        return found
+
+    # --- directories ------------------------------------------------------------------------------
+
+    def names(self, directory: Inode) -> Iterator[tuple[bytes, int, int]]:
+        """(name, nid, type) of each file in it, sorted, the directory and its parent included."""
+        if directory.size % BLOCK or directory.layout != PLAIN:
+            raise _damaged(directory.nid, "its names are not in blocks")
+        before = b""
+        for offset, length in self.extents(directory):
+            assert offset is not None  # only an index has holes
+            for at in range(offset, offset + length, BLOCK):
+                for entry in self._names_in(directory.nid, self._read(at, BLOCK)):
+                    if entry[0] <= before:
+                        raise _damaged(directory.nid, "its names are not in order")
+                    before = entry[0]
+                    yield entry
+
+    def _names_in(self, nid: int, block: bytes) -> Iterator[tuple[bytes, int, int]]:
+        first = DIRENT.unpack_from(block)[1]
+        if first % DIRENT.size or not 0 < first < BLOCK:
+            raise _damaged(nid, "a block of its names is damaged")
+        entries = list(DIRENT.iter_unpack(block[:first]))
+        ends = [entry[1] for entry in entries[1:]]
+        end = first
+        for number, (child, start, kind) in enumerate(entries):
+            if start != end:
+                raise _damaged(nid, "a block of its names is damaged")
+            if number < len(ends):
+                end = ends[number]
+                name = block[start:end]
+            else:
+                name, _, rest = block[start:].partition(b"\0")
+                if rest.strip(b"\0"):
+                    raise _damaged(nid, "after a block of its names comes something else")
+            if not 0 < len(name) <= 255 or b"/" in name or b"\0" in name:
+                raise _damaged(nid, f"it has the name {name[:300]!r}")
+            yield name, child, kind
+
+    def walk(self) -> Iterator[tuple[bytes, Inode]]:
+        """Every name with its inode, a directory before what is in it; b"" is the root.
+
+        A hardlinked file comes as often as it has names.
+        """
+        seen = {self._root}
+        names = 0
+        pending = [(b"", self.root, self._root)]
+        yield b"", self.root
+        while pending:
+            path, directory, parent = pending.pop()
+            dots = {b".": directory.nid, b"..": parent}
+            for name, nid, kind in self.names(directory):
+                names += 1
+                if names * DIRENT.size > self._size:
+                    raise _damaged(directory.nid, "directories share their names")
+                if name in dots:
+                    if (nid, kind) != (dots.pop(name), FT_DIRECTORY):
+                        raise _damaged(directory.nid, f"its {name.decode()} leads elsewhere")
+                    continue
+                child = path + b"/" + name if path else name
+                inode = self._child(directory, child, nid, kind)
+                yield child, inode
+                if inode.is_directory:
+                    if nid in seen:
+                        raise _damaged(nid, "it is in two directories")
+                    seen.add(nid)
+                    pending.append((child, inode, directory.nid))
+            if dots:
+                raise _damaged(directory.nid, "it lacks . or ..")
+
+    def _child(self, directory: Inode, path: bytes, nid: int, kind: int) -> Inode:
+        if len(path) > _MAX_PATH:
+            raise _damaged(directory.nid, "its path is too long")
+        inode = self.inode(nid)
+        if _TYPES[stat.S_IFMT(inode.mode)] != kind:
+            raise _damaged(nid, "it is of another type than its directory says")
+        return inode
+
+    # --- content ----------------------------------------------------------------------------------
+
+    def extents(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
+        """(offset in the layer file, length) of the content's pieces in order; None is a hole."""
+        if not inode.size or stat.S_IFMT(inode.mode) not in (
+            stat.S_IFREG,
+            stat.S_IFDIR,
+            stat.S_IFLNK,
+        ):
+            return
+        if inode.layout == CHUNKED:
+            yield from self._chunks(inode)
+            return
+        offset = inode.content if inode.layout == INLINE else inode.address * BLOCK
+        if inode.layout == INLINE and offset % BLOCK + inode.size > BLOCK:
+            raise _damaged(inode.nid, "its content crosses a block's end")
+        yield self._inside(inode, offset, inode.size), inode.size
+
+    def _chunks(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
+        if inode.address > _MAX_CHUNK_BITS:
+            raise _damaged(inode.nid, "its index is of a form that is not known")
+        bits = inode.address + BLOCK_BITS
+        count = -(-inode.size >> bits)
+        left = inode.size
+        for done in range(0, count, _INDEX_PIECE):
+            piece = self._read(inode.content + 4 * done, 4 * min(_INDEX_PIECE, count - done))
+            for (address,) in struct.iter_unpack("<I", piece):
+                length = min(left, 1 << bits)
+                left -= length
+                if address == HOLE:
+                    yield None, length
+                else:
+                    yield self._inside(inode, address * BLOCK, length), length
+
+    def read(self, inode: Inode, limit: int = 1 << 24) -> bytes:
+        """The content, or as much of it as `limit` allows; holes are zeros."""
+        pieces = []
+        for offset, length in self.extents(inode):
+            size = min(length, limit)
+            pieces.append(bytes(size) if offset is None else self._read(offset, size))
+            limit -= size
+            if not limit:
+                break
+        return b"".join(pieces)
+
+    def _inside(self, inode: Inode, offset: int, length: int) -> int:
+        if offset + length > self._size:
+            raise _damaged(inode.nid, "its content leaves the layer file")
+        return offset
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if offset + size > self._size:
+            raise errdefs.data_loss(f"the layer file has nothing at byte {offset}")
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise errdefs.from_os_error("reading a layer", error) from error
+        if len(data) != size:
+            raise errdefs.data_loss(f"the layer file ends before byte {offset + size}")
+        return data
+
+
+def _damaged(nid: int, what: str) -> errdefs.EngineError:
+    return errdefs.data_loss(f"the layer file is damaged at inode {nid}: {what}")
