@@ -61,7 +61,10 @@ def test_limits_in_oci_form(asked: dict[str, int], expected: dict[str, object]) 
         ({"nano_cpus": -1}, "range of CPUs is from 0.01 to 2.00"),
         ({"cpu_period": 1}, "CPU cfs period can not be less than 1ms"),
         ({"cpu_quota": 1}, "CPU cfs quota can not be less than 1ms"),
-        ({"cpu_shares": -1}, "CPU shares can not be negative"),
+        ({"cpu_quota": -2}, "CPU cfs quota can not be less than 1ms"),
+        ({"cpu_quota": 1 << 44}, "CPU cfs quota can not be larger"),
+        ({"cpu_shares": -1}, r"invalid CPU shares \(-1\): value must be a positive integer"),
+        ({"pids_limit": (1 << 22) + 1}, "PidsLimit 4194305: a machine has"),
         (
             {"cpuset_cpus": "0-7"},
             "Requested CPUs are not available - requested 0-7, available: 0,1",
@@ -77,12 +80,26 @@ def test_bad_limits_are_refused_in_dockers_words(asked: dict[str, int], message:
         settle(HostConfig(**asked), HOST)
 
 
+@pytest.mark.parametrize("shares", [1, 262145, 2**63 - 1])
+def test_shares_that_only_v2_converts(shares: int) -> None:
+    assert settle(HostConfig(cpu_shares=shares), HOST).host.cpu_shares == shares
+    with pytest.raises(EngineError, match=rf"invalid CPU shares \({shares}\): the m.* allowed"):
+        settle(HostConfig(cpu_shares=shares), Host(cgroup_version=1))
+
+
+def test_twice_the_memory_stays_a_number_of_64_bits() -> None:
+    assert settle(HostConfig(memory=2**63 - 1), HOST).host.memory_swap == 2**63 - 1
+
+
 def test_what_the_kernel_cannot_keep_is_discarded_with_a_warning() -> None:
-    poor = Host(missing_limits=frozenset({"memory.swap", "pids.limit", "cpu.shares"}))
-    asked = HostConfig(memory=64 * MB, pids_limit=5, cpu_shares=5)
+    missing = ("memory.swap", "pids.limit", "cpu.shares", "cpu.cpus", "blockIO.weight")
+    poor = Host(missing_limits=frozenset(missing))
+    asked = HostConfig(
+        memory=64 * MB, pids_limit=5, cpu_shares=5, cpuset_cpus="0", blkio_weight=100
+    )
     settled = settle(asked, poor)
     assert resources(settled.host, poor) == {"memory": {"limit": 64 * MB}}
-    assert len(settled.warnings) == 3
+    assert len(settled.warnings) == 5
     assert settled.host.memory_swap == -1
     assert asked.pids_limit == 5, "the request itself is not changed"
 
@@ -117,12 +134,14 @@ def test_ulimits_that_cannot_be(ulimit: Ulimit, message: str) -> None:
         rlimits(HostConfig(ulimits=[ulimit]), WEAK)
 
 
-@pytest.mark.parametrize("text", ["x", "3-1", "0-99999999999", "-1", "1-"])
+@pytest.mark.parametrize(
+    "text", ["x", "3-1", "0-99999999999", "-1", "1-", "0,", ",", "1_0", "\u0661", "0\n", " 0"]
+)
 def test_malformed_cpu_lists(text: str) -> None:
     with pytest.raises(ValueError):
         parse_numbers(text)
 
 
 def test_cpu_lists() -> None:
-    assert parse_numbers("0-2,7\n") == {0, 1, 2, 7}
+    assert parse_numbers("0-2,7") == {0, 1, 2, 7}
     assert parse_numbers("") == set()

@@ -11,7 +11,7 @@ from wherry.engine.model import (
     TmpfsOptions,
     VolumeOptions,
 )
-from wherry.engine.runtime_spec import mounts
+from wherry.engine.runtime_spec import mounts, sources
 from wherry.errdefs import EngineError, Kind
 
 
@@ -64,9 +64,41 @@ def test_binds_that_cannot_be(bind: str, kind: Kind, message: str) -> None:
     assert message in caught.value.message
 
 
-def test_a_missing_source_of_a_bind_is_to_be_made(tmp_path: Path) -> None:
-    missing = f"{tmp_path}/not/there"
-    assert mounts.plan(HostConfig(binds=[f"{missing}:/a", f"{tmp_path}:/b"])).missing == [missing]
+def test_a_missing_source_of_a_bind_is_made(tmp_path: Path) -> None:
+    missing = tmp_path / "not" / "there"
+    planned = mounts.plan(HostConfig(binds=[f"{missing}:/a", f"{tmp_path}:/b"]))
+    sources.check(planned)
+    assert not missing.exists()
+    sources.make_missing(planned.made)
+    assert missing.is_dir()
+
+
+def test_a_source_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bad = f"{tmp_path}/file/sub/x"
+    planned = mounts.plan(HostConfig(binds=[f"{bad}:/a"]))
+    for step in (lambda: sources.check(planned), lambda: sources.make_missing(planned.made)):
+        with pytest.raises(EngineError, match="error while creating mount source path") as caught:
+            step()
+        assert caught.value.kind is Kind.INVALID_ARGUMENT
+        assert "not a directory" in caught.value.message
+
+
+LONG = [f"/{'x' * 256}", f"/{'d/' * 2047}xy", f"/{chr(233) * 128}"]
+
+
+@pytest.mark.parametrize("path", LONG)
+def test_paths_that_no_file_has(path: str) -> None:
+    for config in (
+        HostConfig(binds=[f"{path}:/a"]),
+        HostConfig(binds=[f"/tmp:{path}"]),
+        HostConfig(mounts=[Mount(type="bind", source=path, target="/a")]),
+        HostConfig(mounts=[Mount(type="bind", source="/tmp", target=path)]),
+        HostConfig(tmpfs={path: ""}),
+    ):
+        with pytest.raises(EngineError, match="file name too long") as caught:
+            mounts.plan(config)
+        assert len(caught.value.message) < 600
 
 
 @pytest.mark.parametrize(
@@ -96,15 +128,15 @@ def test_mounts_of_type_bind(
 
 def test_a_mount_makes_its_source_only_when_told(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
+    mount = Mount(type="bind", source=missing, target="/a")
+    planned = mounts.plan(HostConfig(mounts=[mount]))
+    assert planned.made == []
     with pytest.raises(EngineError, match="bind source path does not exist"):
-        mounts.plan(HostConfig(mounts=[Mount(type="bind", source=missing, target="/a")]))
-    told = Mount(
-        type="bind",
-        source=missing,
-        target="/a",
-        bind_options=BindOptions(create_mountpoint=True),
-    )
-    assert mounts.plan(HostConfig(mounts=[told])).missing == [missing]
+        sources.check(planned)
+    mount.bind_options = BindOptions(create_mountpoint=True)
+    told = mounts.plan(HostConfig(mounts=[mount]))
+    assert told.made == [missing]
+    sources.check(told)
 
 
 @pytest.mark.parametrize(

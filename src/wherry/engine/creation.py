@@ -20,11 +20,12 @@ from wherry.engine.fields import refuse_unsupported
 from wherry.engine.model import CreateRequest
 from wherry.engine.names import new_id
 from wherry.engine.roster import Roster
-from wherry.engine.runtime_spec import build, namespaces
+from wherry.engine.runtime_spec import build, limits, namespaces
 from wherry.engine.settling import Settled, settle, with_donors
 from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.images.image import Image
+from wherry.linux import seccomp
 from wherry.spec import platform
 
 
@@ -68,23 +69,27 @@ def make(stores: Stores, wish: Wish) -> tuple[Document, list[str]]:
     document = _document(wish, image, settled)
     _try_spec(stores, document, settled)
     etc = networking.etc(settled.config, settled.host_config, settled.hostname)
-    folder = stores.folder(wish.id)
     try:
-        fault("container.create.before-snapshot")
-        stores.snapshots.prepare(wish.id, image.diff_ids)
-        fault("container.create.after-snapshot")
-        folder.mkdir(0o710, parents=True)
-        etc.write(folder)
-        fault("container.create.after-folder")
-        stores.database.write(lambda tx: tx.put_container(document.record()), durable=True)
-        fault("container.create.after-record")
+        _make(stores, document, etc)
     except OSError as error:
         undo(stores, wish.id)
         raise errdefs.from_os_error(f"creating container {wish.name}", error) from error
-    except errdefs.EngineError:
+    except BaseException:
         undo(stores, wish.id)
         raise
     return document, settled.warnings
+
+
+def _make(stores: Stores, document: Document, etc: networking.Etc) -> None:
+    folder = stores.folder(document.id)
+    fault("container.create.before-snapshot")
+    stores.snapshots.prepare(document.id, document.diff_ids)
+    fault("container.create.after-snapshot")
+    folder.mkdir(0o710, parents=True)
+    etc.write(folder)
+    fault("container.create.after-folder")
+    stores.database.write(lambda tx: tx.put_container(document.record()), durable=True)
+    fault("container.create.after-record")
 
 
 def undo(stores: Stores, container_id: str) -> None:
@@ -123,7 +128,11 @@ def _try_spec(stores: Stores, document: Document, settled: Settled) -> None:
         planned=settled.planned,
         cgroup_parent=stores.settings.cgroup_parent,
     )
-    build.build(plan, lambda container, kind: f"/proc/{container}/ns/{kind}")
+    spec = build.build(plan, lambda container, kind: f"/proc/{container}/ns/{kind}")
+    linux = spec["linux"]
+    limits.check_kept(linux["resources"], stores.host)
+    if document.host_config.security_opt and "seccomp" in linux:
+        seccomp.compile_filter(linux["seccomp"])  # a profile of the client's own
 
 
 def _check_platform(image: Image, wish: Wish) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Host:
         )
 
 
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _LIMITS = (
     "memory.limit",
@@ -68,18 +70,19 @@ _LIMITS = (
     "cpu.cpus",
     "pids.limit",
     "blockIO.weight",
+    "blockIO.weightDevice",
 )
 
 
 def parse_numbers(text: str) -> frozenset[int]:
     """The kernel's list format (cpuset(7), "List format"): `0-3,7`. Raises ValueError."""
     numbers: set[int] = set()
-    for part in text.strip().split(","):
-        if not part:
-            continue
-        first, dash, last = part.partition("-")
-        low, high = int(first), int(last if dash else first)
-        if not 0 <= low <= high <= 65535:
+    for part in text.split(",") if text else []:
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise ValueError(part)
+        low, high = int(match[1]), int(match[2] or match[1])
+        if not low <= high <= 65535:
             raise ValueError(part)
         numbers.update(range(low, high + 1))
     return frozenset(numbers)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from wherry import errdefs
 from wherry.engine.model import LogConfig
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_MAX_SIZE = 1 << 50  # a petabyte: it stays a number that everybody can count with
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -43,7 +44,7 @@ def _size(text: str) -> int:
     """Docker's decimal sizes: `10m` are ten million bytes."""
     match = _SIZE.fullmatch(text)
     size = int(float(match[1]) * 1000 ** _POWERS[(match[2] or "").lower()]) if match else 0
-    if size < 1:
+    if not 1 <= size <= _MAX_SIZE:
         raise errdefs.invalid(
             f"log opt max-size={text}: it is a size such as 10m; a log is never unbounded"
         )

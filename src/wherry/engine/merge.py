@@ -10,7 +10,7 @@ from wherry.engine.runtime_spec import process
 from wherry.engine.signals import parse_signal
 from wherry.spec.image import RunConfig
 
-_PORT = re.compile(r"\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)
 
 
 def merge(asked: ContainerConfig, image: RunConfig) -> ContainerConfig:
@@ -65,7 +65,8 @@ def _ports(config: ContainerConfig, image: RunConfig) -> dict[str, EmptyObject] 
     ports = {port: EmptyObject() for port in image.exposed_ports}
     ports.update(config.exposed_ports or {})
     for port in ports:
-        if not _PORT.fullmatch(port):
+        match = _PORT.fullmatch(port)
+        if match is None or not int(match[1]) <= int(match[2] or match[1]) <= 65535:
             raise errdefs.invalid(f'invalid port specification: "{port}"')
     return ports or UNSET
 

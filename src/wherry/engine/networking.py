@@ -122,10 +122,8 @@ def _extra_host(text: str) -> str:
             f"HostConfig.ExtraHosts {text}: host-gateway needs a bridge network, which is not "
             "supported yet"
         )
-    try:
-        ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        raise errdefs.invalid(f'invalid IP address in add-host: "{address}"') from None
+    if not _is_address(address.removeprefix("[").removesuffix("]")):
+        raise errdefs.invalid(f'invalid IP address in add-host: "{address}"')
     return f"{address}\t{name}\n"
 
 
@@ -152,10 +150,17 @@ def _resolv_conf(host_config: HostConfig) -> str:
 
 
 def _check_nameserver(address: str) -> None:
+    if not _is_address(address):
+        raise errdefs.invalid(f"invalid nameserver address: {address!r}")
+
+
+def _is_address(text: str) -> bool:
+    """An IPv6 zone may be any text for `ipaddress`; here it would end up in a file of lines."""
     try:
-        ipaddress.ip_address(address)
+        ipaddress.ip_address(text)
     except ValueError:
-        raise errdefs.invalid(f"invalid nameserver address: {address!r}") from None
+        return False
+    return text.isprintable() and not any(character.isspace() for character in text)
 
 
 def _read(path: str) -> str:

@@ -83,7 +83,7 @@ def load_profile(text: str | bytes) -> Profile:
     """
     try:
         profile = msgspec.json.decode(text, type=Profile)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise errdefs.invalid(f"seccomp profile: {error}") from error
     if profile.architectures and profile.arch_map:
         raise errdefs.invalid(
@@ -210,7 +210,7 @@ def _names(rule: Rule) -> list[str]:
 
 def _kernel(text: str, what: str = "minKernel") -> Kernel:
     """The version at the text's beginning, as of "4.8" or "6.1.0-13-amd64"."""
-    found = re.match(r"(\d+)\.(\d+)", text)
+    found = re.match(r"([0-9]{1,9})\.([0-9]{1,9})", text)
     if found is None:
         raise errdefs.invalid(f"{what} is {text!r}, not a kernel version such as 4.8")
     return (int(found[1]), int(found[2]))

@@ -16,7 +16,7 @@ from wherry.engine.model import (
     LogConfig,
     RestartPolicy,
 )
-from wherry.engine.runtime_spec import limits, mounts, namespaces, security
+from wherry.engine.runtime_spec import limits, mounts, namespaces, security, sources
 from wherry.engine.runtime_spec.mounts import Planned
 from wherry.engine.settings import Settings
 from wherry.spec.image import RunConfig
@@ -54,6 +54,7 @@ def settle(
     namespaces.check_sysctls(host_config)
     read_log_config(host_config.log_config)
     planned = mounts.plan(host_config)
+    sources.check(planned)
     mounts.check_propagation(planned, _mountinfo)
     config.hostname = networking.hostname(config, host_config, host.hostname, short_id)
     if missing := security.missing_capabilities(host_config, host):

@@ -5,7 +5,7 @@ import signal
 
 from wherry import errdefs
 
-_REALTIME = re.compile(r"RT(?:MIN(?:\+(?P<up>\d+))?|MAX(?:-(?P<down>\d+))?)")
+_REALTIME = re.compile(r"RT(?:MIN(?:\+(?P<up>[0-9]{1,3}))?|MAX(?:-(?P<down>[0-9]{1,3}))?)")
 
 
 def parse_signal(text: str) -> int:

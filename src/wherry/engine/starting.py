@@ -1,7 +1,6 @@
 """From a created or ended container to a running one, and from a running one to its end."""
 
 import asyncio
-import os
 
 from wherry import errdefs
 from wherry.engine import networking
@@ -9,7 +8,7 @@ from wherry.engine.container import Container
 from wherry.engine.document import Document
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.roster import Roster
-from wherry.engine.runtime_spec import build, mounts
+from wherry.engine.runtime_spec import build, mounts, sources
 from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.linux.mounts import RootMount
@@ -98,9 +97,9 @@ class Starter:
             cgroup_parent=self._stores.settings.cgroup_parent,
         )
         spec = build.build(plan, self._namespace_of)
+        sources.check(planned)
+        sources.make_missing(planned.made)
         try:
-            for missing in planned.missing:
-                os.makedirs(missing, 0o755, exist_ok=True)
             fault("container.start.before-bundle")
             (folder / "config.json").write_bytes(build.encode(spec))
             fault("container.start.after-bundle")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wherry import errdefs
 from wherry.engine.model import Mount
+from wherry.engine.runtime_spec.paths import check_length
 
 SPREADING = frozenset({"shared", "rshared", "slave", "rslave"})
 PROPAGATIONS = SPREADING | {"private", "rprivate"}
@@ -50,6 +51,7 @@ def parse(text: str) -> Bind:
             f'volume "{source}" at {target}: named volumes are not supported yet; bind a '
             "directory of the host by its absolute path instead"
         )
+    check_length("bind source", source)
     return Bind(
         os.path.normpath(source), inside, read_only=read_only, propagation=propagation, mode=mode
     )
@@ -94,6 +96,7 @@ def from_mount(mount: Mount) -> Bind:
             f"invalid mount config for type \"bind\": invalid mount path: '{source}' mount path "
             "must be absolute"
         )
+    check_length('invalid mount config for type "bind": source', source)
     inside = mount_destination("bind", mount.target or "")
     if mount.consistency and mount.consistency not in _CONSISTENCIES:
         raise errdefs.invalid(
@@ -134,6 +137,7 @@ def destination(target: str, specification: str) -> str:
             f"invalid volume specification: '{specification}': invalid specification: "
             "destination can't be '/'"
         )
+    check_length("mount destination", clean)
     return clean
 
 
@@ -148,4 +152,5 @@ def mount_destination(kind: str, target: str) -> str:
     clean = "/" + os.path.normpath(target).lstrip("/")
     if clean == "/":
         raise errdefs.invalid(f"{prefix}: invalid specification: destination can't be '/'")
+    check_length(f"{prefix}: target", clean)
     return clean

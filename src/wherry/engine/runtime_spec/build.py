@@ -11,6 +11,7 @@ from wherry.engine.model import ContainerConfig, HostConfig
 from wherry.engine.runtime_spec import devices, limits, mounts, namespaces, process, security
 from wherry.engine.runtime_spec.mounts import Planned
 from wherry.engine.runtime_spec.namespaces import NamespaceOf
+from wherry.engine.runtime_spec.paths import check_length
 from wherry.spec import runtime as oci
 
 OCI_VERSION = "1.2.0"
@@ -91,10 +92,15 @@ def _linux(
 
 
 def cgroup_path(parent: str, container_id: str) -> str:
-    """Raises InvalidArgument for a `..`."""
-    if ".." in parent.split("/"):
+    """Raises InvalidArgument for a parent that is no path of groups."""
+    names = [name for name in parent.split("/") if name not in ("", ".")]
+    if ".." in names:
         raise errdefs.invalid(f"cgroup parent {parent!r}: it must not climb upwards")
-    return f"/{parent.strip('/')}/{container_id}"
+    if "\n" in parent:
+        raise errdefs.invalid(f"cgroup parent {parent!r}: no group has a line break in its name")
+    path = "/" + "/".join([*names, container_id])
+    check_length("cgroup parent", path)
+    return path
 
 
 def encode(spec: oci.Spec) -> bytes:

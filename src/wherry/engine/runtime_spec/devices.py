@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from wherry import errdefs
 from wherry.engine.model import DeviceMapping, HostConfig
+from wherry.engine.runtime_spec.paths import check_length
 from wherry.spec import runtime as oci
 
-_RULE = re.compile(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})")
+_RULE = re.compile(r"([acb]) ([0-9]{1,10}|\*):([0-9]{1,10}|\*) ([rwm]{1,3})")
+_MAX_NUMBER = 2**32 - 1  # what the kernel compares with
 
 # The directories of the host's /dev that hold no devices for a container: it has its own.
 _NOT_OURS = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
@@ -74,8 +76,11 @@ def devices(config: HostConfig) -> tuple[list[oci.Device], list[oci.DeviceRule]]
 def _mapped(mapping: DeviceMapping) -> Iterator[oci.Device]:
     source = mapping.path_on_host
     target = mapping.path_in_container or source
-    if not target.startswith("/"):
-        raise errdefs.invalid(f"device {target!r}: the path in the container must be absolute")
+    if not target.startswith("/") or {"..", "."} & set(target.split("/")) or target.endswith("/"):
+        raise errdefs.invalid(
+            f"device {target!r}: the path in the container must be absolute and plain"
+        )
+    check_length("device", target)
     try:
         source = os.path.realpath(source, strict=True)
         if os.path.isdir(source):
@@ -131,7 +136,11 @@ def _parsed_rule(text: str) -> oci.DeviceRule:
     match = _RULE.fullmatch(text)
     if match is None:
         raise errdefs.invalid(f"invalid device cgroup rule format: '{text}'")
-    kind, major, minor, access = match.groups()
-    return _allow(
-        kind, -1 if major == "*" else int(major), -1 if minor == "*" else int(minor), access
-    )
+    kind, *numbers, access = match.groups()
+    major, minor = (-1 if number == "*" else int(number) for number in numbers)
+    if max(major, minor) > _MAX_NUMBER:
+        raise errdefs.invalid(
+            f"invalid device cgroup rule format: '{text}': a device's number is {_MAX_NUMBER} at "
+            "most"
+        )
+    return _allow(kind, major, minor, access)

@@ -1,20 +1,23 @@
-"""Memory, processor, process and block device limits: Docker's rules, and OCI's form of them."""
+"""Limits of memory, processors, processes and block devices: Docker's rules, and OCI's form."""
 
 from dataclasses import dataclass
 
 import msgspec
 
 from wherry import errdefs
-from wherry.engine.host import Host, parse_numbers
+from wherry.engine.host import Host
 from wherry.engine.model import HostConfig, ThrottleDevice
+from wherry.engine.runtime_spec import processors
 from wherry.engine.runtime_spec.devices import device_number
+from wherry.linux.cgroups.limits import v1_settings, v2_settings
 from wherry.spec import runtime as oci
 
 MINIMUM_MEMORY = 6 * 1024 * 1024
 """Docker's own minimum: with less a container can't even be started."""
 
-# The kernel's default period, in microseconds, which a share of processors is counted in.
-_PERIOD = 100_000
+_INT64_MAX = 2**63 - 1
+# The kernel has no more process IDs (PID_MAX_LIMIT), and its controller takes no larger limit.
+_MAX_PIDS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,9 @@ def settle(asked: HostConfig, host: Host) -> Settled:
     config = msgspec.structs.replace(asked)
     warnings: list[str] = []
     _settle_memory(config, host, warnings)
-    _settle_cpu(config, host, warnings)
-    _check_cpusets(config, host)
-    if config.blkio_weight and not 10 <= config.blkio_weight <= 1000:
-        raise errdefs.invalid("Range of blkio weight is from 10 to 1000")
-    for weight in config.blkio_weight_device or []:
-        if not 10 <= weight.weight <= 1000:
-            raise errdefs.invalid(f"Range of blkio weight of {weight.path} is from 10 to 1000")
-    if config.pids_limit is not None and config.pids_limit <= 0:
-        config.pids_limit = None
-    elif config.pids_limit and "pids.limit" in host.missing_limits:
-        warnings.append(
-            "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. "
-            "PIDs limit discarded."
-        )
-        config.pids_limit = None
+    processors.settle(config, host, warnings)
+    _settle_block_io(config, host, warnings)
+    _settle_pids(config, host, warnings)
     if not -1000 <= config.oom_score_adj <= 1000:
         raise errdefs.invalid(
             f"Invalid value {config.oom_score_adj}, range for oom score adj is [-1000, 1000]"
@@ -59,6 +50,44 @@ def settle(asked: HostConfig, host: Host) -> Settled:
             "which this daemon does not have"
         )
     return Settled(config, warnings)
+
+
+def _settle_block_io(config: HostConfig, host: Host, warnings: list[str]) -> None:
+    if config.blkio_weight and not 10 <= config.blkio_weight <= 1000:
+        raise errdefs.invalid("Range of blkio weight is from 10 to 1000")
+    for weight in config.blkio_weight_device or []:
+        if not 10 <= weight.weight <= 1000:
+            raise errdefs.invalid(f"Range of blkio weight of {weight.path} is from 10 to 1000")
+    if config.blkio_weight and "blockIO.weight" in host.missing_limits:
+        warnings.append(
+            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight "
+            "discarded."
+        )
+        config.blkio_weight = 0
+    if config.blkio_weight_device and "blockIO.weightDevice" in host.missing_limits:
+        warnings.append(
+            "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. "
+            "Weight-device discarded."
+        )
+        config.blkio_weight_device = None
+
+
+def _settle_pids(config: HostConfig, host: Host, warnings: list[str]) -> None:
+    limit = config.pids_limit
+    if limit is None:
+        return
+    if limit > _MAX_PIDS:
+        raise errdefs.invalid(
+            f"PidsLimit {limit}: a machine has {_MAX_PIDS} processes at most; -1 is no limit"
+        )
+    if limit <= 0:
+        config.pids_limit = None
+    elif "pids.limit" in host.missing_limits:
+        warnings.append(
+            "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. "
+            "PIDs limit discarded."
+        )
+        config.pids_limit = None
 
 
 def _settle_memory(config: HostConfig, host: Host, warnings: list[str]) -> None:
@@ -80,7 +109,7 @@ def _settle_memory(config: HostConfig, host: Host, warnings: list[str]) -> None:
         )
         config.memory_swap = -1
     elif limit and swap == 0:
-        config.memory_swap = 2 * limit
+        config.memory_swap = min(2 * limit, _INT64_MAX)
     _settle_swappiness(config, host, warnings)
     if config.memory_reservation and config.memory_reservation < MINIMUM_MEMORY:
         raise errdefs.invalid("Minimum memory reservation allowed is 6MB")
@@ -111,73 +140,26 @@ def _settle_swappiness(config: HostConfig, host: Host, warnings: list[str]) -> N
         config.memory_swappiness = None
 
 
-def _settle_cpu(config: HostConfig, host: Host, warnings: list[str]) -> None:
-    if config.nano_cpus:
-        if config.cpu_period:
-            raise errdefs.invalid(
-                "Conflicting options: Nano CPUs and CPU Period cannot both be set."
-            )
-        if config.cpu_quota:
-            raise errdefs.invalid(
-                "Conflicting options: Nano CPUs and CPU Quota cannot both be set."
-            )
-        count = len(host.cpus)
-        if not 10_000_000 <= config.nano_cpus <= count * 1_000_000_000:
-            raise errdefs.invalid(
-                f"range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs "
-                "available"
-            )
-    if config.cpu_shares < 0:
-        raise errdefs.invalid(f"shares {config.cpu_shares}: CPU shares can not be negative")
-    if config.cpu_period and not 1000 <= config.cpu_period <= 1_000_000:
-        raise errdefs.invalid(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
-        )
-    if 0 < config.cpu_quota < 1000:
-        raise errdefs.invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if "cpu.quota" in host.missing_limits and (
-        config.nano_cpus or config.cpu_quota or config.cpu_period
-    ):
-        raise errdefs.invalid(
-            "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the "
-            "cgroup is not mounted"
-        )
-    if config.cpu_shares and "cpu.shares" in host.missing_limits:
-        warnings.append(
-            "Your kernel does not support CPU shares or the cgroup is not mounted. Shares "
-            "discarded."
-        )
-        config.cpu_shares = 0
-
-
-def _check_cpusets(config: HostConfig, host: Host) -> None:
-    for asked, there, kind, name in (
-        (config.cpuset_cpus, host.cpus, "cpus", "CPUs"),
-        (config.cpuset_mems, host.memory_nodes, "mems", "memory nodes"),
-    ):
-        try:
-            wanted = parse_numbers(asked)
-        except ValueError:
-            raise errdefs.invalid(f"Invalid value {asked} for cpuset {kind}") from None
-        if wanted - there:
-            available = ",".join(str(number) for number in sorted(there))
-            raise errdefs.invalid(
-                f"Requested {name} are not available - requested {asked}, available: {available}"
-            )
-
-
 def resources(config: HostConfig, host: Host) -> oci.Resources:
     """The OCI form of settled limits, devices aside. What is open is left out."""
     result: oci.Resources = {}
     if memory := _memory(config, host):
         result["memory"] = memory
-    if cpu := _cpu(config):
+    if cpu := processors.oci_form(config):
         result["cpu"] = cpu
     if config.pids_limit:
         result["pids"] = {"limit": config.pids_limit}
     if block_io := _block_io(config):
         result["blockIO"] = block_io
     return result
+
+
+def check_kept(asked: oci.Resources, host: Host) -> None:
+    """Raises, naming the limit, for what this host's cgroups would refuse at the start."""
+    if host.cgroup_version == 1:
+        v1_settings(asked)
+    else:
+        v2_settings(asked)
 
 
 def _memory(config: HostConfig, host: Host) -> oci.Memory:
@@ -193,24 +175,6 @@ def _memory(config: HostConfig, host: Host) -> oci.Memory:
     if config.oom_kill_disable:
         memory["disableOOMKiller"] = True
     return memory
-
-
-def _cpu(config: HostConfig) -> oci.CPU:
-    cpu: oci.CPU = {}
-    if config.cpu_shares:
-        cpu["shares"] = config.cpu_shares
-    if config.nano_cpus:
-        cpu["period"] = _PERIOD
-        cpu["quota"] = config.nano_cpus * _PERIOD // 1_000_000_000
-    if config.cpu_period:
-        cpu["period"] = config.cpu_period
-    if config.cpu_quota:
-        cpu["quota"] = config.cpu_quota
-    if config.cpuset_cpus:
-        cpu["cpus"] = config.cpuset_cpus
-    if config.cpuset_mems:
-        cpu["mems"] = config.cpuset_mems
-    return cpu
 
 
 def _block_io(config: HostConfig) -> oci.BlockIO:

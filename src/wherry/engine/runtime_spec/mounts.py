@@ -28,26 +28,38 @@ _TMPFS_DEFAULTS = ["noexec", "nosuid", "nodev", "rprivate"]
 class Planned:
     """The mounts that a client asked for: for the runtime, for `inspect`, and what to do first.
 
-    `missing` are directories of the host to be made. `propagation` is what the root needs to have
-    so that shared and slave binds work ("" if nothing special).
+    `made` are sources of binds that are made where they are missing, `needed` those that have to
+    be there. `propagation` is what the root needs to have so that shared and slave binds work (""
+    if nothing special).
     """
 
     mounts: list[oci.Mount] = field(default_factory=list)
     points: list[MountPoint] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    needed: list[str] = field(default_factory=list)
     propagation: str = ""
 
 
 def plan(config: HostConfig) -> Planned:
-    """Read `Binds`, `Mounts` and `Tmpfs`. Raises InvalidArgument in Docker's words."""
+    """Read `Binds`, `Mounts` and `Tmpfs`. Raises InvalidArgument in Docker's words.
+
+    Depends on the config alone: whether the sources are there, `sources` looks.
+    """
     planned: list[tuple[oci.Mount, MountPoint]] = []
-    missing: list[str] = []
+    made: list[str] = []
+    needed: list[str] = []
     for text in config.binds or []:
         bind = binds.parse(text)
-        if not os.path.lexists(bind.source):
-            missing.append(bind.source)  # Docker makes the directory for -v, not for --mount
+        made.append(bind.source)  # Docker makes the directory for -v, not for --mount
         planned.append(_bind(bind))
-    planned += [_asked(asked, missing) for asked in config.mounts or []]
+    for asked in config.mounts or []:
+        if asked.type == "bind":
+            bind = binds.from_mount(asked)
+            makes = asked.bind_options and asked.bind_options.create_mountpoint
+            (made if makes else needed).append(bind.source)
+            planned.append(_bind(bind))
+        else:
+            planned.append(_asked(asked))
     for target, options in (config.tmpfs or {}).items():
         mount = _tmpfs(binds.destination(target, target), [o for o in options.split(",") if o])
         planned.append((mount, MountPoint(type="tmpfs", destination=mount["destination"])))
@@ -59,7 +71,8 @@ def plan(config: HostConfig) -> Planned:
     return Planned(
         [mount for mount, _ in planned],
         [point for _, point in planned if point.type != "tmpfs" or _is_listed(config, point)],
-        missing,
+        made,
+        needed,
         _root_propagation([mount for mount, _ in planned]),
     )
 
@@ -93,19 +106,10 @@ def _bind(bind: binds.Bind) -> tuple[oci.Mount, MountPoint]:
     return mount, point
 
 
-def _asked(asked: Asked, missing: list[str]) -> tuple[oci.Mount, MountPoint]:
+def _asked(asked: Asked) -> tuple[oci.Mount, MountPoint]:
+    """One of `Mounts` that is no bind."""
     kind = asked.type or ""
     target = asked.target or ""
-    if kind == "bind":
-        bind = binds.from_mount(asked)
-        if not os.path.lexists(bind.source):
-            if not (asked.bind_options and asked.bind_options.create_mountpoint):
-                raise errdefs.invalid(
-                    'invalid mount config for type "bind": bind source path does not exist: '
-                    f"{bind.source}"
-                )
-            missing.append(bind.source)
-        return _bind(bind)
     if kind == "tmpfs":
         return _asked_tmpfs(asked, binds.mount_destination(kind, target))
     if kind == "volume":

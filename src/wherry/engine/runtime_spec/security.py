@@ -6,6 +6,7 @@ from wherry import errdefs
 from wherry.engine import seccomp_profile
 from wherry.engine.host import Host
 from wherry.engine.model import HostConfig
+from wherry.engine.runtime_spec.paths import check_length
 from wherry.linux import capabilities
 from wherry.spec import runtime as oci
 
@@ -104,4 +105,6 @@ def paths(config: HostConfig) -> tuple[list[str], list[str]]:
         return [], []
     masked = MASKED_PATHS if config.masked_paths is None else config.masked_paths
     read_only = READONLY_PATHS if config.readonly_paths is None else config.readonly_paths
+    for path in (*masked, *read_only):
+        check_length("masked or read-only path", path)
     return list(masked), list(read_only)
