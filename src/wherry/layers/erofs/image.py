@@ -195,7 +195,7 @@ class Image:
                 if rest.strip(b"\0"):
                     raise _damaged(nid, "after a block of its names comes something else")
             if not 0 < len(name) <= 255 or b"/" in name or b"\0" in name:
-                raise _damaged(nid, f"it has the name {name[:300]!r}")
+                raise _damaged(nid, f"it has the name {name[:60]!r}")
             yield name, child, kind
 
     def walk(self) -> Iterator[tuple[bytes, Inode]]:
