@@ -158,6 +158,12 @@ async def test_a_failed_start_is_recorded(house) -> None:
     attached.socket.close()
     now = await state(house, container_id)
     assert (now.status, now.exit_code, now.error) == ("created", 127, 'exec: "x": not found')
+    # As dockerd has it: who waits now is told both, and `docker wait` prints the number.
+    after = await (await house.containers.wait(container_id, "not-running")).result()
+    assert (after.status_code, after.error.message) == (127, 'exec: "x": not found')
+    house.runtime.failure = None
+    await house.containers.start(container_id)
+    assert (await state(house, container_id)).error == ""
 
 
 async def test_a_failed_start_takes_an_auto_removed_container_away(house) -> None:

@@ -120,6 +120,20 @@ def test_ulimits() -> None:
     assert rlimits(unlimited, HOST)[0]["hard"] == 2**64 - 1
 
 
+def test_a_ulimit_given_twice_counts_as_given_last() -> None:
+    asked = [Ulimit(name="core", soft=1, hard=2), Ulimit(name="core", soft=3, hard=4)]
+    assert rlimits(HostConfig(ulimits=asked), HOST) == [
+        {"type": "RLIMIT_CORE", "soft": 3, "hard": 4}
+    ]
+
+
+@pytest.mark.parametrize("hard", [-1, (1 << 20) + 1])
+def test_no_process_may_have_more_files_than_the_kernel_counts(hard: int) -> None:
+    asked = HostConfig(ulimits=[Ulimit(name="nofile", soft=1, hard=hard)])
+    with pytest.raises(EngineError, match=f"hard limit {hard} .* at most 1048576"):
+        rlimits(asked, HOST)
+
+
 @pytest.mark.parametrize(
     ("ulimit", "message"),
     [

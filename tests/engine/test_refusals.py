@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wherry.api.decoding import decode
+from wherry.engine.host import Host
 from wherry.engine.model import CreateRequest
 from wherry.errdefs import EngineError, Kind
 
@@ -75,6 +76,25 @@ async def refused(house, asked: dict[str, object], message: str) -> None:
     assert message in caught.value.message
     assert house.snapshots.keys() == []
     assert house.containers.roster.reserve("web", "x") == "web"
+
+
+WITHOUT_RESOURCE = Host(capabilities=Host().capabilities & ~(1 << 24))
+
+
+async def test_a_capability_that_the_daemon_lacks_is_not_given_in_silence(house) -> None:
+    house.stores.host = WITHOUT_RESOURCE
+    for name in ("SYS_RESOURCE", "cap_sys_resource"):
+        await refused(house, {"HostConfig": {"CapAdd": [name]}}, "CAP_SYS_RESOURCE: this daemon")
+        house.containers.roster.release("web", "x")
+
+
+@pytest.mark.parametrize("asked", [{"Privileged": True}, {"CapAdd": ["ALL"]}])
+async def test_all_are_as_many_as_there_are(house, asked: dict[str, object]) -> None:
+    house.stores.host = WITHOUT_RESOURCE
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": asked}
+    request = decode(json.dumps(body).encode(), CreateRequest)
+    created = await house.containers.create(None, request, None)
+    assert any("CAP_SYS_RESOURCE" in warning for warning in created.warnings)
 
 
 async def test_a_bind_whose_source_has_gone_does_not_hide_the_containers(

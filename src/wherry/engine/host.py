@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.linux import cgroups
+from wherry.linux.capabilities import NUMBERS
 
 RLIM_INFINITY = 2**64 - 1
-CAP_SYS_RESOURCE = 24
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Host:
 
     `capabilities` is a bit mask: what this process has, and so the most that a container gets.
     `missing_limits` names the OCI limits that the kernel or its cgroups can't keep.
-    `hard_limits` are this process' own, by the number of the resource.
+    `hard_limits` are this process' own, by the number of the resource; `most_files` is what no
+    process can have more open than, whoever asks (fs.nr_open).
     """
 
     hostname: str = "localhost"
@@ -32,12 +33,17 @@ class Host:
     capabilities: int = 2**41 - 1
     missing_limits: frozenset[str] = frozenset()
     hard_limits: Mapping[int, int] = field(default_factory=dict)
+    most_files: int = 1 << 20
     apparmor: bool = False
     selinux: bool = False
 
+    def has_capability(self, name: str) -> bool:
+        """`name` is one that there is, such as CAP_CHOWN."""
+        return bool(self.capabilities >> NUMBERS[name] & 1)
+
     @property
     def may_raise_limits(self) -> bool:
-        return bool(self.capabilities >> CAP_SYS_RESOURCE & 1)
+        return self.has_capability("CAP_SYS_RESOURCE")
 
     @classmethod
     def look(cls) -> "Host":
@@ -53,6 +59,7 @@ class Host:
             capabilities=_capabilities(),
             missing_limits=frozenset(name for name in _LIMITS if not groups.supports(name)),
             hard_limits={number: _hard_limit(number) for number in range(16)},
+            most_files=int(_first_line("/proc/sys/fs/nr_open") or 1 << 20),
             apparmor=_first_line("/sys/module/apparmor/parameters/enabled") == "Y",
             selinux=os.path.exists("/sys/fs/selinux/enforce"),
         )

@@ -57,6 +57,7 @@ def settle(
     sources.check(planned)
     mounts.check_propagation(planned, _mountinfo)
     config.hostname = networking.hostname(config, host_config, host.hostname, short_id)
+    security.refuse_missing_capabilities(host_config, host)
     if missing := security.missing_capabilities(host_config, host):
         warnings.append(
             f"This daemon does not have {', '.join(missing)}, so the container does not either."

@@ -80,11 +80,22 @@ def _refuse_module(module: str, option: str, means_none: bool, present: bool) ->
 def capability_set(config: HostConfig, host: Host) -> list[str]:
     """What the container may have: Docker's rules, and never more than the daemon has itself."""
     wanted = capabilities.merge(config.cap_add or [], config.cap_drop or [], config.privileged)
-    return [name for name in wanted if host.capabilities >> capabilities.NUMBERS[name] & 1]
+    return [name for name in wanted if host.has_capability(name)]
+
+
+def refuse_missing_capabilities(config: HostConfig, host: Host) -> None:
+    """Raises InvalidArgument for a capability that is asked for by its name and can't be given."""
+    for text in config.cap_add or []:
+        name = capabilities.parse(text)
+        if name != capabilities.ALL and not host.has_capability(name):
+            raise errdefs.invalid(
+                f"capability {name}: this daemon does not have it itself, so no container of it "
+                "can; leave it out (ALL and privileged give all that there are)"
+            )
 
 
 def missing_capabilities(config: HostConfig, host: Host) -> list[str]:
-    """What was asked for by name, or by `privileged`, that this host can't give."""
+    """What Docker gives by default, or for ALL or `privileged`, that this host can't give."""
     wanted = capabilities.merge(config.cap_add or [], config.cap_drop or [], config.privileged)
     return sorted(set(wanted) - set(capability_set(config, host)))
 

@@ -28,10 +28,11 @@ _NUMBERS = {
 def rlimits(config: HostConfig, host: Host) -> list[oci.Rlimit]:
     """The limits that were asked for; all others are inherited from the daemon.
 
-    Raises InvalidArgument for a name that is none, a soft limit above the hard one, and a hard one
-    above the daemon's own if it may not raise that.
+    One that is given twice counts as it was given last. Raises InvalidArgument for a name that is
+    none, a soft limit above the hard one, and a hard one above the daemon's own if it may not
+    raise that, or above what the kernel lets anybody have.
     """
-    result: list[oci.Rlimit] = []
+    result: dict[str, oci.Rlimit] = {}
     for ulimit in config.ulimits or []:
         number = _NUMBERS.get(ulimit.name)
         if number is None:
@@ -48,8 +49,14 @@ def rlimits(config: HostConfig, host: Host) -> list[oci.Rlimit]:
                 f"ulimit {ulimit.name}: the hard limit {ulimit.hard} is above the daemon's own, "
                 f"{ours}, and it lacks CAP_SYS_RESOURCE to raise that; ask for at most {ours}"
             )
-        result.append({"type": f"RLIMIT_{ulimit.name.upper()}", "hard": hard, "soft": soft})
-    return result
+        if ulimit.name == "nofile" and hard > host.most_files:
+            raise errdefs.invalid(
+                f"ulimit nofile: the hard limit {ulimit.hard} is above what the kernel lets any "
+                f"process have; ask for at most {host.most_files} (fs.nr_open)"
+            )
+        kind = f"RLIMIT_{ulimit.name.upper()}"
+        result[kind] = {"type": kind, "hard": hard, "soft": soft}
+    return list(result.values())
 
 
 def _value(limit: int) -> int:
