@@ -436,6 +436,46 @@ async def test_sizes_when_asked_for(house) -> None:
     assert (shown.size_rw, shown.size_root_fs) == (5, 105)
 
 
+@pytest.mark.parametrize(
+    ("failures", "size"),
+    [
+        ([errdefs.conflict("moved")], 5),
+        ([errdefs.conflict("moved")] * 3, -1),
+        ([errdefs.internal("disk")], -1),
+    ],
+)
+async def test_a_size_that_cannot_be_taken_does_not_hide_the_others(
+    house, monkeypatch: pytest.MonkeyPatch, failures: list[EngineError], size: int
+) -> None:
+    await create(house)
+    waiting = list(failures)
+    measure = house.snapshots.key_usage
+
+    def fail_first(key: str) -> object:
+        if waiting:
+            raise waiting.pop()
+        return measure(key)
+
+    monkeypatch.setattr(house.snapshots, "key_usage", fail_first)
+    (row,) = await house.containers.list(True, 0, True, {})
+    assert (row.size_rw, row.size_root_fs) == (size, 100 + max(size, 0))
+
+
+@pytest.mark.parametrize("gone", ["key_usage", "usage"])
+async def test_what_is_removed_while_it_is_measured_has_no_size(
+    house, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    container_id = await create(house)
+
+    def vanish(_: object) -> None:
+        house.snapshots.remove(container_id)
+        raise errdefs.internal("reading the snapshot: no such file or directory")
+
+    monkeypatch.setattr(house.snapshots, gone, vanish)
+    (row,) = await house.containers.list(True, 0, True, {})
+    assert row.size_rw == 0
+
+
 async def test_uses_tell_which_images_have_containers(house) -> None:
     container_id = await running(house)
     (use,) = house.containers.uses()

@@ -17,7 +17,7 @@ from wherry.engine.model import (
     SummaryNetworkSettings,
 )
 from wherry.engine.runtime_spec import mounts, process
-from wherry.engine.stores import Stores
+from wherry.engine.stores import Stores, log
 from wherry.errdefs import EngineError, Kind
 from wherry.linux.mounts import OverlayRoot
 
@@ -55,16 +55,40 @@ def inspect_with_size(stores: Stores, container: Container) -> ContainerInspect:
     return result
 
 
+# How often a tree that changes under our eyes is looked through again.
+_LOOKS = 3
+_UNKNOWN = -1
+
+
 def _sizes(stores: Stores, document: Document) -> tuple[int, int]:
-    """(what the container wrote, that and its image), in bytes."""
+    """(what the container wrote, that and its image), in bytes; as dockerd has it, -1 for what a
+    container wrote that does not let itself be measured, and 0 for one that has just gone."""
+    written = _written(stores, document)
     try:
-        written = stores.snapshots.key_usage(document.id).bytes
-    except EngineError as error:
-        if error.kind is not Kind.NOT_FOUND:
+        layers = {layer: stores.snapshots.usage(layer).bytes for layer in set(document.diff_ids)}
+    except EngineError:
+        if _has_files(stores, document):
             raise
-        written = 0  # it is being removed
-    layers = {layer: stores.snapshots.usage(layer).bytes for layer in set(document.diff_ids)}
-    return written, written + sum(layers[layer] for layer in document.diff_ids)
+        return 0, 0  # with it went the layers of an image that had gone before
+    return written, max(written, 0) + sum(layers[layer] for layer in document.diff_ids)
+
+
+def _written(stores: Stores, document: Document) -> int:
+    for _ in range(_LOOKS):
+        try:
+            return stores.snapshots.key_usage(document.id).bytes
+        except EngineError as error:
+            if not _has_files(stores, document):
+                return 0
+            if error.kind is not Kind.CONFLICT:
+                log.warning("container %s: its size: %s", document.id[:12], error.message)
+                break
+    return _UNKNOWN
+
+
+def _has_files(stores: Stores, document: Document) -> bool:
+    keys = stores.snapshots.keys()
+    return document.id in keys
 
 
 def _log_path(stores: Stores, document: Document) -> str:
