@@ -137,6 +137,7 @@ class FakeCgroups:
 
 class FakeImages:
     def __init__(self) -> None:
+        self.left: list[Digest] = []
         self.run_config = RunConfig(cmd=("sh",), env=("PATH=/bin",))
 
     def image(self) -> Image:
@@ -152,6 +153,9 @@ class FakeImages:
         if text != "busybox":
             raise errdefs.not_found(f"No such image: {text}:latest")
         return self.image()
+
+    def container_gone(self, image_id: Digest) -> None:
+        self.left.append(image_id)
 
 
 class House:

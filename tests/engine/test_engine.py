@@ -234,6 +234,25 @@ async def test_an_image_in_use_stays(engine: Engine) -> None:
     await engine.images.tag("other/name:v1", "busybox", "")
 
 
+async def test_what_a_forced_removal_left_goes_with_the_last_container(
+    engine: Engine, where: Settings
+) -> None:
+    layers = where.data_root / "snapshots" / "overlay" / "layers"
+    blobs = where.data_root / "content" / "blobs" / "sha256"
+    first, last = [await create(engine, "true") for _ in range(2)]
+    await engine.images.delete("busybox", True, False)
+    assert await engine.images.list(False, {}, False, False) == []
+    await engine.containers.remove(first, False, False, False)
+    await engine._stores.settle()
+    assert len(list(layers.iterdir())) == 1
+    await engine.containers.start(last)  # its files are all there
+    await (await engine.containers.wait(last, "not-running")).result()
+    await engine.containers.remove(last, False, False, False)
+    await engine._stores.settle()
+    assert list(layers.iterdir()) == []
+    assert list(blobs.iterdir()) == []
+
+
 async def test_a_broken_upload_leaves_nothing(engine: Engine) -> None:
     async def breaks_off() -> AsyncIterator[bytes]:
         yield archive()[:10000]

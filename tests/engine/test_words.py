@@ -11,9 +11,9 @@ from wherry.engine.document import Life, timestamp
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import ContainerConfig, HostConfig, LogConfig
 from wherry.engine.roster import Roster
-from wherry.engine.signals import parse_signal
 from wherry.engine.views import human_duration, status_text
 from wherry.errdefs import EngineError, Kind
+from wherry.linux.signals import parse_signal
 
 
 @pytest.mark.parametrize(

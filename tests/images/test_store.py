@@ -241,7 +241,7 @@ def test_a_stopped_containers_layers_outlive_the_image_by_force(world, busybox) 
     world.images.recover()
     assert world.snapshots.layers() == sorted(busybox.diff_ids)
     world.snapshots.pinned = set()
-    world.images.collect()
+    world.images.container_gone(busybox.id)
     assert world.facts() == EMPTY
 
 

@@ -4,7 +4,7 @@
 
     1. the record says "removing", and gives the name back     the client gets its answer
     2. snapshot, folder                                         in the background
-    3. the record goes
+    3. the record goes, and with it what an image left for it that was removed by force
 
 A crash after 1 leaves a record that says so: recovery does the rest.
 """
@@ -14,10 +14,11 @@ import shutil
 
 from wherry import errdefs
 from wherry.engine.container import Container
-from wherry.engine.document import REMOVING
+from wherry.engine.document import REMOVING, read_document
 from wherry.engine.roster import Roster
 from wherry.engine.stores import Stores, log
 from wherry.faults import fault
+from wherry.spec.digest import Digest
 
 
 class Remover:
@@ -63,5 +64,9 @@ def finish(stores: Stores, container_id: str) -> None:
         shutil.rmtree(folder)
     fault("container.remove.after-folder")
     stores.runtime.forget(container_id)
+    record = stores.database.read(lambda tx: tx.container(container_id))
     stores.database.write(lambda tx: tx.delete_container(container_id), durable=False)
     fault("container.remove.after-record")
+    if record is not None:
+        # After a crash before this, the images' own recovery collects.
+        stores.images.container_gone(Digest(read_document(record).image))

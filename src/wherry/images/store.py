@@ -12,6 +12,7 @@ from wherry.faults import fault
 from wherry.images import removal
 from wherry.images.collector import Collector, Unheld
 from wherry.images.image import ContainerUse, Deleted, Image, LoadedImage, Removed, short
+from wherry.images.importing import Described, import_image
 from wherry.images.load import load
 from wherry.images.resolving import resolve
 from wherry.images.unpacking import Progress
@@ -62,6 +63,15 @@ class ImageStore:
         naming the member, for an archive that is truncated, corrupt, incomplete or hostile.
         """
         return load(archive, self.collector, self._host, progress)
+
+    def import_image(self, archive: BinaryIO, described: Described) -> Digest:
+        """Make an image of a root file system's tar, plain or compressed; its ID.
+
+        The stream is read once. A name that another image had goes to the new one. Raises
+        InvalidArgument for an archive that is empty, cut off, corrupt or hostile, and for changes
+        that are none.
+        """
+        return import_image(archive, described, self.collector)
 
     def list(self) -> list[Image]:
         """All images, the newest first."""
@@ -126,9 +136,11 @@ class ImageStore:
         """After a start: free what was being made or removed when the last process ended."""
         self.collector.recover()
 
-    def collect(self) -> None:
-        """Free what nobody holds any more: after a container has gone whose image went before."""
-        self.collector.collect()
+    def container_gone(self, image_id: Digest) -> None:
+        """A container of that image was removed, its snapshot first. If the image had gone before
+        it, by force, what it had left for the container is freed now."""
+        if self._database.read(lambda tx: tx.image(image_id)) is None:
+            self.collector.collect()
 
     def _all(self, tx: Transaction) -> Images:
         sizes = tx.image_sizes()
