@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: venv demo test check bench soak format clean
+.PHONY: venv demo test check bench soak diff format clean
 
 venv: $(STAMP)
 
@@ -34,6 +34,11 @@ format: venv
 # Side by side with dockerd, where it is installed; prints ratios.
 bench: venv
 	$(BIN)/python benchmarks/run.py
+
+# Records what dockerd does when it is asked for what tests/golden/scenarios.txt asks; `make test`
+# compares Wherry with it.
+diff: venv
+	$(BIN)/python tests/support/record_dockerd.py
 
 # The long kill, load and fuzz loops, which `make test` runs small.
 soak: venv

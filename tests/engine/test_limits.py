@@ -67,9 +67,9 @@ def test_limits_in_oci_form(asked: dict[str, int], expected: dict[str, object]) 
         ({"pids_limit": (1 << 22) + 1}, "PidsLimit 4194305: a machine has"),
         (
             {"cpuset_cpus": "0-7"},
-            "Requested CPUs are not available - requested 0-7, available: 0,1",
+            "Requested CPUs are not available - requested 0-7, available: 0-1",
         ),
-        ({"cpuset_cpus": "a"}, "Invalid value a for cpuset cpus"),
+        ({"cpuset_cpus": "a"}, "Invalid value a for cpuset cpus: invalid format: a"),
         ({"cpuset_mems": "1"}, "Requested memory nodes are not available"),
         ({"blkio_weight": 5}, "Range of blkio weight is from 10 to 1000"),
         ({"oom_score_adj": 1001}, r"range for oom score adj is \[-1000, 1000\]"),

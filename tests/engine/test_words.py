@@ -11,7 +11,7 @@ from wherry.engine.document import Life, timestamp
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import ContainerConfig, HostConfig, LogConfig
 from wherry.engine.roster import Roster
-from wherry.engine.views import human_duration, status_text
+from wherry.engine.views import human_duration, shown_command, status_text
 from wherry.errdefs import EngineError, Kind
 from wherry.linux.signals import parse_signal
 
@@ -123,6 +123,19 @@ def test_status_texts() -> None:
     assert status_text(Life(status="running", started_at=ago), now) == "Up 5 minutes"
     ended = Life(status="exited", exit_code=2, finished_at=ago)
     assert status_text(ended, now) == "Exited (2) 5 minutes ago"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cmd", "shown"),
+    [
+        (None, ["sh", "-c", "exit 3"], "sh -c 'exit 3'"),
+        (["echo"], ["a", "b"], "echo a b"),
+        (None, ["a program"], "a program"),
+        (None, ["say", "it's", ""], "say it's "),
+    ],
+)
+def test_commands_in_a_list(entrypoint: list[str] | None, cmd: list[str], shown: str) -> None:
+    assert shown_command(ContainerConfig(entrypoint=entrypoint, cmd=cmd)) == shown
 
 
 def test_timestamps_have_nine_digits() -> None:

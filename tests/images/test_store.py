@@ -213,7 +213,7 @@ def test_what_a_container_uses_is_protected(world, busybox) -> None:
         assert kind is Kind.CONFLICT
         assert message.startswith(says)
     assert message == (
-        'conflict: unable to remove repository reference "busybox:latest" (must force) - '
+        'conflict: unable to remove repository reference "busybox" (must force) - '
         f"container 0123456789ab is using its referenced image {busybox.short_id}"
     )
     assert world.facts() == before

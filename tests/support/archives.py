@@ -1,6 +1,7 @@
 """Image archives around busybox, made with Python's tarfile and nothing of Wherry's."""
 
 import functools
+import gzip
 import hashlib
 import io
 import json
@@ -78,6 +79,10 @@ def image(name: str, **members: Any) -> bytes:
     """A docker-archive of a busybox image; `members` are put into its config."""
     layers = [busybox_layer()]
     return docker_archive([name], layers, config(layers, **members))
+
+
+def compressed(archive: bytes) -> bytes:
+    return gzip.compress(archive, 1, mtime=0)
 
 
 def sha256(data: bytes) -> str:

@@ -138,11 +138,13 @@ class Containers:
 
     async def kill(self, ref: str, signal: str) -> None:
         number = parse_signal(signal or "KILL")
-        container = self.roster.find(ref)
-        if container.task is None:
-            raise errdefs.conflict(
-                f"cannot kill container: {ref}: container {container.id} is not running"
-            )
+        try:
+            container = self.roster.find(ref)
+            if container.task is None:
+                raise errdefs.conflict(f"container {container.id} is not running")
+        except errdefs.EngineError as error:
+            message = f"cannot kill container: {ref}: {error.message}"
+            raise errdefs.EngineError(error.kind, message) from None
         ended = container.ended
         if number == _SIGKILL:
             await self._kill_for_good(container, ended)

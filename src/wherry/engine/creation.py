@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from wherry import errdefs
 from wherry.engine import networking
+from wherry.engine.container import Container
 from wherry.engine.document import Document, timestamp
 from wherry.engine.fields import refuse_unsupported
 from wherry.engine.model import CreateRequest
@@ -50,7 +51,7 @@ def begin(roster: Roster, name: str | None, request: CreateRequest, wanted: str 
     for field in ("network_mode", "pid_mode"):
         mode = namespaces.parse(getattr(request.host_config, field))
         if mode.kind == "container" and mode.container:
-            donors[field] = f"container:{roster.find(mode.container).id}"
+            donors[field] = f"container:{_donor(roster, mode.container).id}"
     shared = namespaces.parse(donors.get("network_mode", ""))
     etc_of = ""
     if shared.kind == "container":
@@ -59,6 +60,14 @@ def begin(roster: Roster, name: str | None, request: CreateRequest, wanted: str 
     container_id = new_id()
     taken = roster.reserve(name, container_id)
     return Wish(container_id, taken, with_donors(request, donors), wanted, etc_of)
+
+
+def _donor(roster: Roster, ref: str) -> Container:
+    try:
+        return roster.find(ref)
+    except errdefs.EngineError as error:
+        # Not as NotFound: of a creation that means the image, and clients go and pull it.
+        raise errdefs.invalid(error.message) from None
 
 
 def make(stores: Stores, wish: Wish) -> tuple[Document, list[str]]:

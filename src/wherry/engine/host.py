@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +93,17 @@ def parse_numbers(text: str) -> frozenset[int]:
             raise ValueError(part)
         numbers.update(range(low, high + 1))
     return frozenset(numbers)
+
+
+def format_numbers(numbers: Iterable[int]) -> str:
+    """The same the other way round, as short as it can be."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
 def _numbers(path: str) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Which images a list shows."""
 
+import dataclasses
 import datetime
 import time
 
@@ -13,6 +14,7 @@ _KNOWN = frozenset({"dangling", "label", "reference", "before", "since", "until"
 def choose(images: list[Image], filters: dict[str, list[str]]) -> list[Image]:
     """Those that every filter lets through, in the same order.
 
+    With `reference` an image keeps only the names that it fits.
     Raises InvalidArgument for an unknown filter or value, NotFound for an image in `before` or
     `since` that isn't there.
     """
@@ -35,12 +37,14 @@ def choose(images: list[Image], filters: dict[str, list[str]]) -> list[Image]:
         end = _moment(value)
         chosen = [image for image in chosen if image.created_seconds < end]
     if patterns := [Pattern(value) for value in filters.get("reference", [])]:
-        chosen = [
-            image
-            for image in chosen
-            if any(pattern.matches(name) for pattern in patterns for name in image.names)
-        ]
+        chosen = [found for image in chosen if (found := _named(image, patterns)).names]
     return chosen
+
+
+def _named(image: Image, patterns: list[Pattern]) -> Image:
+    """The image with those of its names that one of the patterns fits."""
+    names = [name for name in image.names if any(one.matches(name) for one in patterns)]
+    return dataclasses.replace(image, names=tuple(names))
 
 
 def _boolean(name: str, value: str) -> bool:

@@ -25,6 +25,7 @@ def logs(stores: Stores, container: Container, options: LogOptions) -> LogStream
         stdout=options.stdout,
         stderr=options.stderr,
         timestamps=options.timestamps,
+        details=options.details,
         tail=options.tail,
         since=options.since or None,
         until=options.until or None,

@@ -7,6 +7,7 @@ from wherry.engine.container import Container
 from wherry.engine.document import CREATED, EXITED, REMOVING, Document, Life
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import (
+    ContainerConfig,
     ContainerInspect,
     ContainerSummary,
     EndpointSettings,
@@ -135,7 +136,7 @@ def summary(container: Container) -> ContainerSummary:
         names=[f"/{document.name}"],
         image=document.config.image,
         image_id=document.image,
-        command=" ".join(process.command(document.config)),
+        command=shown_command(document.config),
         created=document.created_ns // 1_000_000_000,
         labels=document.config.labels or {},
         state=document.life.status,
@@ -144,6 +145,12 @@ def summary(container: Container) -> ContainerSummary:
         network_settings=SummaryNetworkSettings(networks=_networks(document)),
         mounts=_mount_points(document),
     )
+
+
+def shown_command(config: ContainerConfig) -> str:
+    """The command as a line. As Docker has it, arguments with a space are in quotes."""
+    program, *arguments = process.command(config)
+    return " ".join([program, *(f"'{one}'" if " " in one else one for one in arguments)])
 
 
 def summaries_with_size(stores: Stores, containers: list[Container]) -> list[ContainerSummary]:

@@ -55,9 +55,8 @@ def _remove_by_name(
 ) -> Removal:
     image_id = found.image.id
     if not force and uses and _in_one_repository(tx.names(image_id)):
-        shown = parse(text).tagged().familiar()
         raise errdefs.conflict(
-            f'conflict: unable to remove repository reference "{shown}" (must force) - container '
+            f'conflict: unable to remove repository reference "{text}" (must force) - container '
             f"{short(uses[0].container_id)} is using its referenced image {short(image_id)}"
         )
     for record in found.names:

@@ -114,7 +114,7 @@ def parse(text: str) -> str:
         return ALL
     name = name if name.startswith("CAP_") else f"CAP_{name}"
     if name not in NUMBERS:
-        raise errdefs.invalid(f"unknown capability: {text!r}{_hint(name)}")
+        raise errdefs.invalid(f'unknown capability: "{name}"{_hint(name)}')
     if NUMBERS[name] > LAST:
         raise errdefs.invalid(f"capability {name} is not known to this kernel")
     return name
@@ -127,14 +127,21 @@ def merge(cap_add: Iterable[str], cap_drop: Iterable[str], privileged: bool = Fa
     ones; else it is the default ones without the dropped ones, and then the added ones. Raises
     EngineError INVALID_ARGUMENT for an unknown name.
     """
-    add = [parse(text) for text in cap_add]
-    drop = {parse(text) for text in cap_drop}
+    add = [_asked("CapAdd", text) for text in cap_add]
+    drop = {_asked("CapDrop", text) for text in cap_drop}
     if privileged:
         return list(known())
     if ALL in add:
         return [name for name in known() if name not in drop]
     kept = [] if ALL in drop else [name for name in DEFAULT if name not in drop]
     return list(dict.fromkeys([*kept, *add]))
+
+
+def _asked(field: str, text: str) -> str:
+    try:
+        return parse(text)
+    except errdefs.EngineError as error:
+        raise errdefs.EngineError(error.kind, f"invalid {field}: {error.message}") from None
 
 
 def mask(names: Iterable[str]) -> int:
@@ -199,5 +206,6 @@ def _hint(name: str) -> str:
     # Only ever needed in the engine, never after a fork.
     import difflib
 
-    near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
+    rests = [known.removeprefix("CAP_") for known in NAMES]
+    near = difflib.get_close_matches(name.removeprefix("CAP_"), rests, n=1, cutoff=0.6)
+    return f" (did you mean CAP_{near[0]}?)" if near else ""

@@ -14,6 +14,7 @@ class Wanted:
     """Which entries of a log are wanted, and in which form.
 
     `tail` counts lines of the log before anything else is chosen, as dockerd's does; None is all.
+    `details` are an entry's attributes, of which there are none yet, and a space.
     `since` and `until` are nanoseconds of the epoch, both inclusive; None is no limit.
     With `framed` each entry has Docker's header of eight bytes (stream, three zeros, big-endian
     length); without, which is how a terminal's log is sent, entries just follow each other.
@@ -22,6 +23,7 @@ class Wanted:
     stdout: bool = True
     stderr: bool = True
     timestamps: bool = False
+    details: bool = False
     tail: int | None = None
     since: int | None = None
     until: int | None = None
@@ -58,7 +60,7 @@ class Renderer:
             entries = self._in_time(entries)
         parts: list[bytes] = []
         for entry in entries:
-            text = entry.log
+            text = f" {entry.log}" if wanted.details else entry.log
             if wanted.timestamps:
                 text = f"{with_nine_digits(entry.time)} {text}"
             data = text.encode("utf-8", "replace")

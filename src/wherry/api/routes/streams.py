@@ -30,6 +30,7 @@ async def logs(call: Call) -> Answer:
         stdout=parameters.flag(query, "stdout"),
         stderr=parameters.flag(query, "stderr"),
         timestamps=parameters.flag(query, "timestamps"),
+        details=parameters.flag(query, "details"),
         follow=parameters.flag(query, "follow"),
         since=nanoseconds("since", parameters.text(query, "since")),
         until=nanoseconds("until", parameters.text(query, "until")),

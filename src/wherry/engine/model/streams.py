@@ -15,12 +15,14 @@ class LogOptions(Struct, kw_only=True, frozen=True):
 
     `since` and `until` are nanoseconds of the epoch, 0 for no limit. `tail` is how many of the
     last lines, counted before `since` and `until` apply to them; None is all. With `timestamps`
-    each line begins with its time in RFC 3339, nine digits, and a space.
+    each line begins with its time in RFC 3339, nine digits, and a space. With `details` its
+    attributes come next, of which there are none yet, and a space.
     """
 
     stdout: bool = False
     stderr: bool = False
     timestamps: bool = False
+    details: bool = False
     follow: bool = False
     since: int = 0
     until: int = 0

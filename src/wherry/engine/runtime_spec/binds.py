@@ -39,7 +39,9 @@ def parse(text: str) -> Bind:
         raise errdefs.invalid(f"invalid volume specification: '{text}'")
     source, target, mode = parts[0], parts[1], parts[2] if len(parts) == 3 else ""
     read_only, propagation = _mode(mode)
-    inside = destination(target, text)
+    inside = destination(
+        target, f"invalid volume specification: '{text}': invalid mount config for type \"bind\": "
+    )
     if not source.startswith("/"):
         if not _VOLUME_NAME.fullmatch(source):
             raise errdefs.invalid(
@@ -124,19 +126,16 @@ def from_mount(mount: Mount) -> Bind:
     )
 
 
-def destination(target: str, specification: str) -> str:
-    """The clean form of an absolute path in the container that isn't its root."""
+def destination(target: str, where: str = "") -> str:
+    """The clean form of an absolute path in the container that isn't its root.
+
+    `where` begins the message of an error about its form.
+    """
     if not target.startswith("/"):
-        raise errdefs.invalid(
-            f"invalid volume specification: '{specification}': invalid mount path: '{target}' "
-            "mount path must be absolute"
-        )
+        raise errdefs.invalid(f"{where}invalid mount path: '{target}' mount path must be absolute")
     clean = "/" + os.path.normpath(target).lstrip("/")
     if clean == "/":
-        raise errdefs.invalid(
-            f"invalid volume specification: '{specification}': invalid specification: "
-            "destination can't be '/'"
-        )
+        raise errdefs.invalid(f"{where}invalid specification: destination can't be '/'")
     check_length("mount destination", clean)
     return clean
 

@@ -61,7 +61,7 @@ def plan(config: HostConfig) -> Planned:
         else:
             planned.append(_asked(asked))
     for target, options in (config.tmpfs or {}).items():
-        mount = _tmpfs(binds.destination(target, target), [o for o in options.split(",") if o])
+        mount = _tmpfs(binds.destination(target), [o for o in options.split(",") if o])
         planned.append((mount, MountPoint(type="tmpfs", destination=mount["destination"])))
     seen: set[str] = set()
     for mount, _ in planned:
@@ -79,9 +79,7 @@ def plan(config: HostConfig) -> Planned:
 
 def _is_listed(config: HostConfig, point: MountPoint) -> bool:
     """`inspect` lists the tmpfs of `Mounts`; those of `Tmpfs` are in `HostConfig` only."""
-    return point.destination not in {
-        binds.destination(target, target) for target in config.tmpfs or {}
-    }
+    return point.destination not in {binds.destination(target) for target in config.tmpfs or {}}
 
 
 def _bind(bind: binds.Bind) -> tuple[oci.Mount, MountPoint]:
@@ -187,7 +185,7 @@ def system_mounts(config: HostConfig) -> list[oci.Mount]:
     ]
     ipc = namespaces.parse(config.ipc_mode).kind
     if ipc == "host":
-        mounts += [_host_bind("/dev/shm"), _host_bind("/dev/mqueue")]
+        mounts.append(_host_bind("/dev/shm"))  # the queues are the IPC namespace's, and so shared
     elif ipc != "none":
         size = [*own, "mode=1777", f"size={config.shm_size}"]
         mounts.append({**_mount("/dev/shm", "tmpfs", size), "source": "shm"})

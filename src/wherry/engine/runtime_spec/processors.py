@@ -1,7 +1,7 @@
 """Shares, time and sets of processors: Docker's rules, and OCI's form of them."""
 
 from wherry import errdefs
-from wherry.engine.host import Host, parse_numbers
+from wherry.engine.host import Host, format_numbers, parse_numbers
 from wherry.engine.model import HostConfig
 from wherry.spec import runtime as oci
 
@@ -38,12 +38,10 @@ def _check_nano_cpus(config: HostConfig, host: Host) -> None:
     if config.nano_cpus:
         if config.cpu_period:
             raise errdefs.invalid(
-                "Conflicting options: Nano CPUs and CPU Period cannot both be set."
+                "Conflicting options: Nano CPUs and CPU Period cannot both be set"
             )
         if config.cpu_quota:
-            raise errdefs.invalid(
-                "Conflicting options: Nano CPUs and CPU Quota cannot both be set."
-            )
+            raise errdefs.invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set")
         count = len(host.cpus)
         if not 10_000_000 <= config.nano_cpus <= count * 1_000_000_000:
             raise errdefs.invalid(
@@ -96,11 +94,13 @@ def _check_cpusets(config: HostConfig, host: Host) -> None:
         try:
             wanted = parse_numbers(asked)
         except ValueError:
-            raise errdefs.invalid(f"Invalid value {asked} for cpuset {kind}") from None
-        if wanted - there:
-            available = ",".join(str(number) for number in sorted(there))
             raise errdefs.invalid(
-                f"Requested {name} are not available - requested {asked}, available: {available}"
+                f"Invalid value {asked} for cpuset {kind}: invalid format: {asked}"
+            ) from None
+        if wanted - there:
+            raise errdefs.invalid(
+                f"Requested {name} are not available - requested {asked}, "
+                f"available: {format_numbers(there)}"
             )
 
 

@@ -45,7 +45,7 @@ def parse_options(options: list[str] | None, host: Host) -> Options:
         key, value = _split(option)
         if key == "no-new-privileges":
             if value not in ("", "true", "false"):
-                raise errdefs.invalid(f"invalid --security-opt 2: {option!r}")
+                raise errdefs.invalid(f'invalid --security-opt 2: "{option}"')
             no_new_privileges = value != "false"
         elif key == "seccomp" and value:
             seccomp = "" if value == "builtin" else value
@@ -54,7 +54,7 @@ def parse_options(options: list[str] | None, host: Host) -> Options:
         elif key == "label" and value:
             _refuse_module("SELinux", option, value == "disable", host.selinux)
         else:
-            raise errdefs.invalid(f"invalid --security-opt 2: {option!r}")
+            raise errdefs.invalid(f'invalid --security-opt 2: "{option}"')
     if seccomp not in ("", "unconfined"):
         seccomp_profile.load_profile(seccomp)
     return Options(no_new_privileges, seccomp)

@@ -1,0 +1,198 @@
+"""The stock command line on Wherry beside what it did on dockerd (`make diff` records that).
+
+What is to differ is listed here with the reason, and fails when it no longer does.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import archives
+import daemons
+import differential
+import pytest
+from differential import Outcome
+from programs import Program, find
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+
+# --- What is to differ ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Words:
+    """The same said in other words, wherever it is said."""
+
+    reason: str
+    dockerd: str
+    ours: str
+
+
+NEWER = "dockerd 20.10 was recorded; so it is said since 23 and later"
+WORDS = [
+    Words(
+        "there is no containerd and no runc whose names could be told",
+        r"failed to create shim task: OCI runtime create failed: runc create failed: (.*): unknown",
+        r"\1",
+    ),
+    Words(NEWER, r"Invalid filter '", "invalid filter '"),
+    Words(NEWER, r"name must be lowercase", "name (Name) must be lowercase"),
+    Words(NEWER, r"no such image: nothing: No such image: nothing", "No such image: nothing"),
+    Words(NEWER, r'exec: "/etc": permission denied', 'exec: "/etc": is a directory'),
+    Words(NEWER, r"No command specified", "no command specified"),
+    Words(NEWER, r"Unable to find group", "unable to find group"),
+    Words(NEWER, r"Range of CPUs", "range of CPUs"),
+    Words(NEWER, r"Cannot kill container", "cannot kill container"),
+    Words(NEWER, r": Container <id> is not running", ": container <id> is not running"),
+    Words(
+        NEWER,
+        r"You cannot remove a running container <id>\. "
+        r"Stop the container before attempting removal or force remove",
+        'cannot remove container "/two": container is running: '
+        "stop the container before removing or force remove",
+    ),
+    Words("a quote of Go's slices", r'option \["nonsense"\]', 'option "nonsense"'),
+    Words("one wording for all", r"no such container nothing", "No such container: nothing"),
+    Words(
+        "a word of Go's library is no explanation",
+        r'strconv\.Atoi: parsing "nonsense": invalid syntax',
+        "invalid filter 'exited=nonsense'",
+    ),
+    Words(
+        "no number, so a name",
+        r"uids and gids must be in range 0-2147483647",
+        "unable to find user -5: no matching entries in passwd file",
+    ),
+    Words(
+        "the working directory is made inside, by what will run there",
+        r"Cannot mkdir: /etc/passwd is not a directory",
+        "working directory /etc/passwd: not a directory",
+    ),
+    Words(
+        "there are no plugins to look for",
+        r'error looking up logging plugin nonsense: plugin "nonsense" not found',
+        "HostConfig.LogConfig.Type nonsense: only json-file and none are supported yet",
+    ),
+]
+
+MOUNT_POINTS = (
+    'run --rm @none box sh -c \'cut -d" " -f2 /proc/mounts | '
+    'grep -E "^/($|dev|etc|proc/sys|proc/interrupts)" | sort\''
+)
+DIFFERENCES: dict[tuple[str, str], tuple[str, dict[str, str | int]]] = {
+    ("load what is no image", "load -i @folder/text"): (
+        "the entry is named, and that it is a load that failed",
+        {
+            "err": "Error response from daemon: tar entry '"
+            + "not an archive\\n" * 6
+            + "not an arc' at byte 0: its header has no checksum: this is not a tar archive\n"
+        },
+    ),
+    ("sysctls", "run --rm @none --sysctl net.nothing=1 box true"): (
+        "127 means that the program is missing; dockerd's command line is misled by the words",
+        {
+            "code": 125,
+            "err": "docker: Error response from daemon: sysctl net.nothing=1: No such file or "
+            "directory\n\nRun 'docker run --help' for more information\n",
+        },
+    ),
+    ("inspect a container", "inspect -f '{{json .HostConfig.MaskedPaths}}' one"): (
+        "the paths that Docker masks since 28 are masked, in the order of the alphabet",
+        {
+            "out": '["/proc/acpi","/proc/asound","/proc/interrupts","/proc/kcore","/proc/keys",'
+            '"/proc/latency_stats","/proc/sched_debug","/proc/scsi","/proc/timer_list",'
+            '"/proc/timer_stats","/sys/devices/virtual/powercap","/sys/firmware"]\n'
+        },
+    ),
+    ("file system", MOUNT_POINTS): (
+        "/proc/interrupts is masked since 28",
+        {
+            "out": "/\n/dev\n/dev/mqueue\n/dev/pts\n/dev/shm\n/etc/hostname\n/etc/hosts\n"
+            "/etc/resolv.conf\n/proc/interrupts\n/proc/sys\n"
+        },
+    ),
+    ("file system", "run --rm @none box cat /.dockerenv"): (
+        "there is no layer of the engine's own between the image's and the container's",
+        {"code": 1, "err": "cat: can't open '/.dockerenv': No such file or directory\n"},
+    ),
+    ("attach", "attach one <<< word\\n"): (
+        "dockerd ends an attachment with its input; here the output still comes",
+        {"out": "got word\n"},
+    ),
+}
+
+# --- The comparison -------------------------------------------------------------------------------
+
+RECORDING = json.loads((differential.GOLDEN / "differential.json").read_text())
+RECORDED: dict[str, list[Outcome]] = {
+    name: [Outcome(**outcome) for outcome in outcomes]
+    for name, outcomes in RECORDING["scenarios"].items()
+}
+
+
+def expected(scenario: str, recorded: Outcome) -> Outcome:
+    """What dockerd did, with what is to differ."""
+    out, err = recorded.out, recorded.err
+    for words in WORDS:
+        out, err = (re.sub(words.dockerd, words.ours, text) for text in (out, err))
+    told = replace(recorded, out=out, err=err)
+    _, changes = DIFFERENCES.get((scenario, recorded.command), ("", {}))
+    return replace(told, **changes)
+
+
+@pytest.fixture(scope="module")
+def docker_and_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, Path]]:
+    folder = tmp_path_factory.mktemp("differential")
+    differential.fill(folder)
+    with daemons.running() as daemon:
+        docker = find("docker", f"unix://{daemon.socket}")
+        assert daemon.load(archives.image("box:latest")).status == 200
+        yield docker, folder
+
+
+@pytest.fixture
+def own_daemon(docker_and_folder: tuple[Program, Path]) -> Iterator[tuple[Program, Path]]:
+    yield docker_and_folder
+    differential.tidy(docker_and_folder[0])
+
+
+def recorded_by() -> str:
+    return str(RECORDING["docker"]).partition(".")[0]
+
+
+def test_the_recording_is_of_these_scenarios() -> None:
+    """If not: `make diff`."""
+    commands = {name: [one.command for one in outcomes] for name, outcomes in RECORDED.items()}
+    for name, steps in differential.scenarios().items():
+        done = [step for step in steps if not step.startswith("until ")]
+        # What runs beside the others ends last.
+        done.sort(key=lambda step: step.startswith("& "))
+        assert commands.pop(name) == done
+    assert not commands
+    assert sum(map(len, RECORDED.values())) >= 60
+
+
+def test_every_difference_is_one() -> None:
+    texts = [
+        text for outcomes in RECORDED.values() for one in outcomes for text in (one.out, one.err)
+    ]
+    for words in WORDS:
+        assert any(re.search(words.dockerd, text) for text in texts), words
+    done = {(name, one.command): one for name, outcomes in RECORDED.items() for one in outcomes}
+    for key in DIFFERENCES:
+        assert expected(key[0], done[key]) != done[key], key
+
+
+@pytest.mark.parametrize("scenario", RECORDED)
+def test_as_dockerd_does(own_daemon: tuple[Program, Path], scenario: str) -> None:
+    docker, folder = own_daemon
+    version = subprocess.run([docker.path, "--version"], capture_output=True, text=True).stdout
+    if f" version {recorded_by()}." not in version:
+        pytest.skip(f"the recording is of a docker command line {recorded_by()}: {version.strip()}")
+    outcomes = differential.play(docker, differential.scenarios()[scenario], folder)
+    wanted = [expected(scenario, recorded) for recorded in RECORDED[scenario]]
+    assert outcomes == wanted
