@@ -7,9 +7,11 @@ import socket
 import pytest
 
 from wherry import errdefs
+from wherry.engine.container import MAX_CLIENTS
 from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogConfig, LogOptions
 from wherry.errdefs import EngineError, Kind
 from wherry.logs.jsonfile import Writer
+from wherry.shim import wire
 from wherry.shim.runtime import StartError
 
 
@@ -345,6 +347,40 @@ async def test_who_attaches_later_goes_to_the_task(house) -> None:
 
 async def text(stream) -> bytes:
     return b"".join([chunk async for chunk in stream])
+
+
+@pytest.mark.parametrize("when", ["before the start", "while it runs"])
+async def test_one_client_too_many_is_refused_and_the_others_stay(house, when: str) -> None:
+    container_id = await create(house)
+    if when == "while it runs":
+        await house.containers.start(container_id)
+    options = AttachOptions(stream=True, stdout=True)
+    clients = [
+        (await house.containers.attach(container_id, options)).socket for _ in range(MAX_CLIENTS)
+    ]
+    with pytest.raises(EngineError, match="has 63 attached clients") as caught:
+        await house.containers.attach(container_id, options)
+    assert caught.value.kind is Kind.RESOURCE_EXHAUSTED
+    clients.pop().close()
+    clients.append((await house.containers.attach(container_id, options)).socket)
+    if when == "before the start":
+        await house.containers.start(container_id)
+        assert len(house.runtime.starts[0].attaches) == MAX_CLIENTS
+        joined = house.runtime.starts[0].attaches
+    else:
+        joined = house.task(container_id).attached[-MAX_CLIENTS:]
+    for client in clients:
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+    for attach in joined:
+        attach.socket.close()
+    for client in clients:
+        client.close()
+
+
+def test_a_start_can_hand_over_all_who_may_wait() -> None:
+    assert MAX_CLIENTS < wire.MAX_DESCRIPTORS
 
 
 async def test_logs_of_what_has_ended(house) -> None:

@@ -3,11 +3,16 @@
 import asyncio
 import select
 import socket
+import weakref
 
 from wherry import errdefs
 from wherry.engine.document import EXITED, REMOVING, RUNNING, Document
 from wherry.engine.model import UNSET, WaitError, WaitResult
 from wherry.shim.runtime import Attach, Exit, Task
+
+MAX_CLIENTS = 63
+"""Attached clients of one container: what a start can hand over in one message, beside its control
+socket; and each that does not read may cost the container's shim a megabyte."""
 
 
 class Container:
@@ -30,6 +35,7 @@ class Container:
         self.ended = asyncio.Event()
         self.ended.set()
         self._waiting: list[Attach] = []
+        self._clients: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._next_exit: asyncio.Future[WaitResult] | None = None
         self._removed: asyncio.Future[WaitResult] | None = None
         self._end_error = ""
@@ -101,6 +107,19 @@ class Container:
         if self._removed is None:
             self._removed = asyncio.get_running_loop().create_future()
         return self._removed
+
+    def count_client(self, stream: socket.socket) -> None:
+        """Count a client's end of the streams as long as it is open.
+
+        Raises ResourceExhausted if there are too many; the others stay.
+        """
+        attached = sum(client.fileno() >= 0 for client in self._clients)
+        if attached >= MAX_CLIENTS:
+            raise errdefs.exhausted(
+                f"container {self.id} has {attached} attached clients, which is the most it may "
+                "have: one of them has to leave first"
+            )
+        self._clients.add(stream)
 
     def attach_later(self, attach: Attach) -> None:
         """Keep a client's streams until the next start."""

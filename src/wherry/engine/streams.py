@@ -41,7 +41,10 @@ def _check_readable(container: Container) -> None:
 
 
 async def attach(stores: Stores, container: Container, options: AttachOptions) -> AttachedStream:
-    """Join the streams of a running container, or of the next start of one that does not run."""
+    """Join the streams of a running container, or of the next start of one that does not run.
+
+    Raises Conflict if it is going away, ResourceExhausted if too many have joined it.
+    """
     tty = container.document.config.tty
     ours: socket.socket | None = None
     if options.stream:
@@ -66,6 +69,7 @@ async def _join(container: Container, options: AttachOptions) -> socket.socket:
     try:
         if container.removing:
             raise errdefs.conflict(f"container {container.id} is being removed")
+        container.count_client(ours)
         if container.task is None:
             container.attach_later(wanted)
         else:
