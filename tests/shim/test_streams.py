@@ -129,3 +129,13 @@ async def test_a_log_never_grows_beyond_its_bound(yard: Yard) -> None:
     logs = sorted(running.bundle.glob("log*"))
     assert [p.name for p in logs] == ["log", "log.1", "log.2"]
     assert all(p.stat().st_size < 600_000 for p in logs)
+
+
+async def test_a_container_that_closes_its_input_goes_on(yard: Yard) -> None:
+    """What a client still sends is lost, as in a broken pipe; its shim and itself are not."""
+    spec = yard.spec("sh", "-c", "exec <&-; echo closed; sleep 0.2; exit 5")
+    running = await yard.start(spec, stdin=True)
+    await running.read_until(b"closed")
+    await running.send(b"nobody reads this\n" * 1000)
+    running.client.shutdown(socket.SHUT_WR)
+    assert (await running.task.wait()).code == 5

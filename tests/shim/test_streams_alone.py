@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from wherry.shim import streams, wire
+from wherry.shim.order import Details, Order, encode, read_details, read_order
 from wherry.shim.streams import Attached, Streams, Watch
 
 ALL = {"stdin": True, "stdout": True, "stderr": True}
@@ -163,6 +164,29 @@ def test_a_message_with_descriptors_crosses_the_wire() -> None:
         os.close(fd)
 
 
-def test_a_start_carries_its_filter() -> None:
-    data = wire.encode_start({"id": "a", "op": "start"}, b"\0\1\0filter")
-    assert wire.decode_start(data) == ({"v": 1, "id": "a", "op": "start"}, b"\0\1\0filter")
+def test_a_start_carries_order_details_and_filter() -> None:
+    client = {"stdin": False, "stdout": True, "stderr": False}
+    order = Order(
+        "a",
+        "/run/\udcff",
+        "/wherry/a",
+        terminal=True,
+        open_stdin=True,
+        log="/a b/log",
+        log_max_size=10,
+        log_max_files=3,
+        attaches=[client, dict.fromkeys(client, True)],
+    )
+    details: Details = {"bundle": "/b", "rootfs": {"type": "bind"}, "seccomp_flags": 2}
+    data = encode(order, details, b"\0\1\0filter")
+    assert read_order(data) == order
+    assert read_details(data) == (details, b"\0\1\0filter")
+    bare = encode(Order("a", "/r", "/c", special=True), details, b"")
+    assert read_order(bare) == Order("a", "/r", "/c", special=True)
+    assert read_details(bare) == (details, b"")
+
+
+def test_what_a_shim_says_of_a_start_is_a_message_like_others() -> None:
+    message = {"op": "started", "id": "a", "pid": 7, "started_at": "2026-11-23T10:00:00Z"}
+    said = wire.encode_started("a", 7, "2026-11-23T10:00:00Z")
+    assert wire.decode(said) == wire.decode(wire.encode(message))

@@ -21,11 +21,13 @@ from wherry.libcontainer import sync
 from wherry.linux import cgroups
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
-from wherry.shim import clock, shim, wire
+from wherry.shim import clock, gathering, shim, wire
+from wherry.shim.order import Order, encode, read_order
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
 from wherry.spec.runtime import Spec
 
+_AN_ORDER = encode(Order("", "", ""), {"bundle": "", "rootfs": {}, "seccomp_flags": 0}, b"")
 # How long a start has the processors for itself before the next spare is forked beside it.
 _SETTLE_MS = 200
 
@@ -50,12 +52,15 @@ def main(fd: int, cgroup: str) -> None:
     own = os.getpid()
     signal.signal(signal.SIGCHLD, lambda *_: _reap(own))
     # What stops a service's group must not stop the containers; the socket says when to end.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    # A container that closes its standard input must not end its shim.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     launcher = Launcher(requests, hierarchy)
+    gathering.gather(gathering.called_in(rehearse))
     rehearse()
     close_imports()
     gc.collect()
+    gathering.plug()
     gc.freeze()
     gc.disable()  # a collection in a fork would copy every object it looks at
     launcher.serve()
@@ -75,8 +80,9 @@ def rehearse() -> None:
         os.write(sink, b"a line\n")
         watch.wait(0)
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        wire.send(left, {"id": "", "op": "started", "pid": 1, "started_at": clock.now()})
-        wire.decode_start(wire.receive_bytes(right)[0])
+        left.send(wire.encode_started("", 1, clock.now()))
+        wire.receive_bytes(right)
+        read_order(_AN_ORDER)
         upper, lower = sync.pair()
         lower.born(1, 0, sink)
         os.close(upper.await_born()[2])

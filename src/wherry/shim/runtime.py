@@ -17,6 +17,7 @@ from wherry import errdefs
 from wherry.linux import cgroups, seccomp
 from wherry.linux.mounts import RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
+from wherry.shim.order import Details, Order, encode
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
 
@@ -196,31 +197,27 @@ class Runtime:
         return self._launcher is not launcher and self._launcher is not None
 
     async def _request(self, start: Start, run_dir: Path, control: socket.socket) -> None:
-        log: wire.LogDocument | None = None
-        if start.log_path:
-            log = {
-                "path": str(start.log_path),
-                "max_size": start.log_max_size,
-                "max_files": start.log_max_files,
-            }
         linux = start.spec["linux"]
         section = linux.get("seccomp")
         namespaces = linux.get("namespaces", [])
         shares_pids = {"type": "pid"} not in namespaces
-        message: wire.Message = {
-            "id": start.id,
-            "op": "start",
+        order = Order(
+            id=start.id,
+            run_dir=str(run_dir),
+            cgroup=linux["cgroupsPath"],
+            terminal=start.spec["process"].get("terminal", False),
+            shares_pids=shares_pids,
+            special=shares_pids or any(one["type"] == "user" for one in namespaces),
+            open_stdin=start.open_stdin,
+            stdin_once=start.stdin_once,
+            log=str(start.log_path or ""),
+            log_max_size=start.log_max_size,
+            log_max_files=start.log_max_files,
+            attaches=[attach.flags for attach in start.attaches],
+        )
+        details: Details = {
             "bundle": str(start.bundle),
-            "run_dir": str(run_dir),
             "rootfs": root_mount_to_json(start.rootfs),
-            "log": log,
-            "open_stdin": start.open_stdin,
-            "stdin_once": start.stdin_once,
-            "attaches": [attach.flags for attach in start.attaches],
-            "terminal": start.spec["process"].get("terminal", False),
-            "shares_pids": shares_pids,
-            "special": shares_pids or any(one["type"] == "user" for one in namespaces),
-            "cgroup": linux["cgroupsPath"],
             "seccomp_flags": seccomp.filter_flags(section) if section else 0,
         }
         program = self._filter(section) if section else b""
@@ -229,7 +226,7 @@ class Runtime:
             raise errdefs.exhausted(
                 f"more than {wire.MAX_DESCRIPTORS - 1} clients wait for container {start.id[:12]}"
             )
-        data = wire.encode_start(message, program)
+        data = encode(order, details, program)
         if len(data) > wire.LIMIT:
             raise errdefs.exhausted(
                 f"starting container {start.id[:12]}: the paths of its layers have {len(data)} "

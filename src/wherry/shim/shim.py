@@ -21,6 +21,7 @@ from wherry.linux import syscalls as sc
 from wherry.linux.cgroups import Cgroups
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
+from wherry.shim.order import Order, read_details, read_order
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
 from wherry.spec.runtime import Spec
@@ -52,12 +53,12 @@ def main(
     data, fds = wire.receive_bytes(orders)
     if not data:
         return
-    request, program = wire.decode_start(data)
-    if request["special"]:
+    order = read_order(data)
+    if order.special:
         expected.cancel()
-        expected = create.deliver(child.orders(lambda: (request, program, fds[:1])))
+        expected = create.deliver(child.orders(lambda: (order, data, fds[:1])))
     stdio.close_theirs()
-    Shim(request, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups, orders).run(expected)
+    Shim(order, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups, orders).run(expected)
 
 
 def _become_shim(orders: socket.socket, child_orders: socket.socket) -> None:
@@ -91,47 +92,49 @@ class _Stdio:
 class _Child:
     """What the child is told, once a container is wanted; used in that process alone."""
 
+    order: Order
+
     def __init__(
         self, shims: socket.socket, orders: socket.socket, stdio: _Stdio, cgroups: Cgroups
     ) -> None:
         self.shims, self._orders, self.stdio, self.cgroups = shims, orders, stdio, cgroups
-        self.request: Message = {}
         # The daemon's connection is the child's too, until it ends: if that closes, nobody is at
         # work any more.
         self.control: list[int] = []
 
-    def orders(self, hear: Callable[[], tuple[Message, bytes, list[int]]]) -> create.Orders:
+    def orders(self, hear: Callable[[], tuple[Order, bytes, list[int]]]) -> create.Orders:
         return create.Orders(lambda: self._read(*hear()), self._record, lambda: self.control)
 
-    def hear(self) -> tuple[Message, bytes, list[int]]:
+    def hear(self) -> tuple[Order, bytes, list[int]]:
         """Wait for the request. EOFError if none will come, or one that needs a midwife."""
         self.shims.close()  # else the launcher would not see that the shim has been killed
         data, fds = wire.receive_bytes(self._orders)
         if not data:
             raise EOFError
-        request, program = wire.decode_start(data)
-        if request["special"]:
+        order = read_order(data)
+        if order.special:
             raise EOFError
-        return request, program, fds
+        return order, data, fds
 
-    def _read(self, request: Message, program: bytes, control: list[int]) -> Blueprint:
+    def _read(self, order: Order, data: bytes, control: list[int]) -> Blueprint:
         """The request, and what it points to."""
-        self.request, self.control = request, control
-        stdin = self.stdio.stdin if request["open_stdin"] else -1
+        self.order, self.control = order, control
+        details, program = read_details(data)
+        stdin = self.stdio.stdin if order.open_stdin else -1
         return Blueprint(
-            id=request["id"],
-            spec=bundle.read_spec(request["bundle"]),
-            root=mounts.root_mount_from_json(request["rootfs"]),
-            staging=f"{request['run_dir']}/rootfs",
+            id=order.id,
+            spec=bundle.read_spec(details["bundle"]),
+            root=mounts.root_mount_from_json(details["rootfs"]),
+            staging=f"{order.run_dir}/rootfs",
             cgroups=self.cgroups,
-            cgroup_path=request["cgroup"],
+            cgroup_path=order.cgroup,
             seccomp=program or None,
-            seccomp_flags=request["seccomp_flags"],
-            stdio=None if request["terminal"] else (stdin, self.stdio.stdout, self.stdio.stderr),
+            seccomp_flags=details["seccomp_flags"],
+            stdio=None if order.terminal else (stdin, self.stdio.stdout, self.stdio.stderr),
         )
 
     def _record(self, shim: int, pid: int) -> None:
-        pidfile.write(f"{self.request['run_dir']}/pid", self.request["cgroup"], shim, pid)
+        pidfile.write(f"{self.order.run_dir}/pid", self.order.cgroup, shim, pid)
 
 
 class Shim:
@@ -139,18 +142,15 @@ class Shim:
 
     def __init__(
         self,
-        request: Message,
+        order: Order,
         ends: list[socket.socket],
         stdio: _Stdio,
         cgroups: Cgroups,
-        orders: socket.socket,
+        launcher: socket.socket,
     ) -> None:
-        self.id = request["id"]
-        self.run_dir = request["run_dir"]
+        self.id = order.id
+        self.order = order
         self.cgroups = cgroups
-        self.cgroup_path = request["cgroup"]
-        self.terminal = request["terminal"]
-        self.shares_pids = request["shares_pids"]
         self.watch = Watch()
         self.control = ends[0]
         self.connections = [ends[0]]
@@ -161,10 +161,9 @@ class Shim:
         self.ended = 0.0
         self.streams: Streams | None = None
         self.listener: socket.socket | None = None
-        self.request = request
         self.clients = ends[1:]
         self.stdio = stdio
-        self.orders = orders
+        self.launcher = launcher
 
     def run(self, expected: Expected) -> None:
         try:
@@ -182,11 +181,11 @@ class Shim:
 
     def _start(self, expected: Expected) -> None:
         # All of this while the child is at work.
-        if self.shares_pids:
+        if self.order.shares_pids:
             sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._listen()
         self.streams = streams = self._make_streams()
-        for end, flags in zip(self.clients, self.request["attaches"], strict=True):
+        for end, flags in zip(self.clients, self.order.attaches, strict=True):
             streams.attach(Attached(end, flags))
         created = expected.created()
         self.pid = created.pid
@@ -195,20 +194,22 @@ class Shim:
             streams.add_source(created.console, "stdout")
         created.start()
         self.started_at = clock.now()
-        self._tell({"op": "started", "pid": self.pid, "started_at": self.started_at})
-        self.orders.close()
+        with contextlib.suppress(OSError):  # who asked has gone; the container runs
+            self.control.send(wire.encode_started(self.id, self.pid, self.started_at))
+        self.launcher.close()  # it waits for this moment to fork the next spare
         expected.dismiss()
 
     def _make_streams(self) -> Streams:
-        log = self.request["log"]
-        writer = Writer(log["path"], log["max_size"], log["max_files"]) if log else None
-        stdio = self.stdio
-        streams = Streams(self.watch, writer, -1, self.request["stdin_once"], self.terminal)
-        if self.terminal:
+        order, stdio = self.order, self.stdio
+        writer = None
+        if order.log:
+            writer = Writer(order.log, order.log_max_size, order.log_max_files)
+        streams = Streams(self.watch, writer, -1, order.stdin_once, order.terminal)
+        if order.terminal:
             for fd in (stdio.our_stdin, stdio.our_stdout, stdio.our_stderr):
                 os.close(fd)
             return streams
-        if self.request["open_stdin"]:
+        if order.open_stdin:
             os.set_blocking(stdio.our_stdin, False)
             streams.stdin = stdio.our_stdin
         else:
@@ -219,10 +220,10 @@ class Shim:
 
     def _listen(self) -> None:
         """A socket for later daemons. Bound by a descriptor: its path may exceed 107 bytes."""
-        directory = os.open(self.run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(self.order.run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.run_dir}/shim.sock")
+            os.unlink(f"{self.order.run_dir}/shim.sock")
         self.listener.bind(f"/proc/self/fd/{directory}/shim.sock")
         os.close(directory)
         self.listener.listen(8)
@@ -233,7 +234,7 @@ class Shim:
         if self.streams:
             self.streams.close_log()
         with contextlib.suppress(errdefs.EngineError, OSError):
-            self.cgroups.remove_tree(self.cgroup_path)
+            self.cgroups.remove_tree(self.order.cgroup)
         code = error.exit_code if isinstance(error, StartFailure) else 128
         self._tell(
             {
@@ -256,7 +257,7 @@ class Shim:
         self._watch_connection(self.control)
         while not self._finished():
             self.watch.wait(self._patience())
-            if self.shares_pids and self.status is None:
+            if self.order.shares_pids and self.status is None:
                 self._reap_strays()
 
     def _finished(self) -> bool:
@@ -278,7 +279,7 @@ class Shim:
     def _patience(self) -> float | None:
         """Seconds until something is due whatever happens, or None."""
         if self.status is None:
-            return _REAP_SECONDS if self.shares_pids else None
+            return _REAP_SECONDS if self.order.shares_pids else None
         return _DRAIN_SECONDS / 8 if self.exit is None else _FLUSH_SECONDS / 8
 
     def _reap(self, init: int) -> None:
@@ -307,9 +308,9 @@ class Shim:
 
     def _end_companions(self) -> None:
         """Without a pid namespace of its own, others of the container may live on."""
-        if self.shares_pids:
+        if self.order.shares_pids:
             with contextlib.suppress(errdefs.EngineError, OSError):
-                self.cgroups.kill(self.cgroup_path)
+                self.cgroups.kill(self.order.cgroup)
 
     def _record_exit(self) -> None:
         assert self.streams
@@ -319,25 +320,25 @@ class Shim:
         code = os.waitstatus_to_exitcode(self.status)
         self.exit = {
             "code": code if code >= 0 else 128 - code,
-            "oom_killed": self.cgroups.oom_kills(self.cgroup_path) > 0,
+            "oom_killed": self.cgroups.oom_kills(self.order.cgroup) > 0,
             "finished_at": clock.now(),
             "error": f"log: {self.streams.log_error}" if self.streams.log_error else "",
         }
         document = json.dumps(self.exit).encode()
         # With no room on /run the daemon still hears it, if there is one.
         with contextlib.suppress(OSError):
-            pidfile.write_atomically(f"{self.run_dir}/exit.json", document)
+            pidfile.write_atomically(f"{self.order.run_dir}/exit.json", document)
         self._tell({"op": "exit", "exit": self.exit})
 
     def _clean(self) -> None:
         self._remove_cgroup()
         with contextlib.suppress(OSError):
-            os.unlink(f"{self.run_dir}/shim.sock")
+            os.unlink(f"{self.order.run_dir}/shim.sock")
 
     def _remove_cgroup(self) -> None:
         # What can't be removed now, the daemon's recovery removes.
         with contextlib.suppress(errdefs.EngineError, OSError):
-            self.cgroups.remove(self.cgroup_path)
+            self.cgroups.remove(self.order.cgroup)
 
     # --- daemons ----------------------------------------------------------------------------------
 
@@ -415,7 +416,7 @@ class Shim:
 
     def _resize(self, height: int, width: int) -> None:
         assert self.streams
-        if not self.terminal:
+        if not self.order.terminal:
             raise errdefs.invalid(f"container {self.id[:12]} has no terminal")
         if self.streams.stdin >= 0:
             pty.set_size(self.streams.stdin, height, width)

@@ -6,7 +6,7 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
 ::
 
     daemon -> launcher   forecast {spec}
-    daemon -> launcher   start {bundle, rootfs, log, ...} + [control, attached streams ...]
+    daemon -> launcher   start + [control, attached streams ...]        `order` has its form
     launcher -> shim     the same bytes and descriptors; the bytes to its child too
     shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
@@ -19,7 +19,6 @@ import json
 import socket
 from typing import TypedDict
 
-from wherry.linux.mounts import RootMountDocument
 from wherry.spec.runtime import Spec
 
 VERSION = 1
@@ -35,12 +34,6 @@ class AttachFlags(TypedDict):
     stdin: bool
     stdout: bool
     stderr: bool
-
-
-class LogDocument(TypedDict):
-    path: str
-    max_size: int
-    max_files: int
 
 
 class ExitDocument(TypedDict):
@@ -60,20 +53,6 @@ class Message(TypedDict, total=False):
     op: str
     n: int
     spec: Spec  # forecast
-    # start
-    bundle: str
-    run_dir: str
-    rootfs: RootMountDocument
-    log: LogDocument | None
-    open_stdin: bool
-    stdin_once: bool
-    attaches: list[AttachFlags]
-    # what of the spec a shim needs, so that it need not read it
-    terminal: bool
-    shares_pids: bool
-    special: bool  # not what a waiting child can become: see `libcontainer.create.expect`
-    cgroup: str
-    seccomp_flags: int
     # kill, resize, attach
     signal: int
     height: int
@@ -93,14 +72,14 @@ def encode(message: Message) -> bytes:
     return json.dumps({"v": VERSION, **message}).encode()
 
 
-def encode_start(message: Message, program: bytes) -> bytes:
-    """A start request: the message, a zero byte, and the compiled system call filter."""
-    return encode(message) + b"\0" + program
-
-
-def decode_start(data: bytes) -> tuple[Message, bytes]:
-    document, _, program = data.partition(b"\0")
-    return decode(document), program
+def encode_started(container_id: str, pid: int, started_at: str) -> bytes:
+    """`encode` of this one message, in words that a shim can afford: see `order`."""
+    return b'{"v": %d, "op": "started", "id": "%s", "pid": %d, "started_at": "%s"}' % (
+        VERSION,
+        container_id.encode(),
+        pid,
+        started_at.encode(),
+    )
 
 
 def decode(data: bytes) -> Message:
