@@ -28,6 +28,7 @@ from wherry.engine.model import (
     ImageDeleteItem,
     ImageInspect,
     ImageSummary,
+    ImportRequest,
     JSONMessage,
     LogOptions,
     LogStream,
@@ -232,6 +233,10 @@ class FakeImages:
             raise
         else:
             self.load_ended.set_result("")
+
+    async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
+        self.imported = (request, b"".join([piece async for piece in stream]))
+        return "sha256:" + "3" * 64
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         self.tagged = (ref, repo, tag)

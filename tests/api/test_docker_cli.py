@@ -78,7 +78,7 @@ async def test_images_and_load(served) -> None:
 async def test_refusals_are_readable(served) -> None:
     code, _, err = await docker(served, "pull", "alpine")
     assert code == 1
-    assert b"pulling or importing images: not supported" in err
+    assert b"pulling images: not supported" in err
     code, _, err = await docker(served, "run", "missing")
     assert code == 125
     code, _, err = await docker(served, "service", "ls")

@@ -8,7 +8,7 @@ import pytest
 
 from wherry import errdefs
 from wherry.api.routes import Router
-from wherry.engine.model import LogOptions
+from wherry.engine.model import ImportRequest, LogOptions
 
 CREATE = b'{"Image":"busybox","Cmd":["cat"]}'
 SHARED = Path(__file__).parents[3] / "shared"
@@ -295,6 +295,27 @@ async def test_images(served) -> None:
     assert (await served.call("POST", f"/images/{name}/tag")).status == 400
     removed = msgspec.json.decode((await served.call("DELETE", f"/images/{name}?force=1")).body)
     assert removed == [{"Untagged": name}, {"Deleted": "sha256:" + "1" * 64}]
+
+
+async def test_import_takes_its_parameters_from_the_query(served) -> None:
+    query = "fromSrc=-&repo=a%2Fb&tag=c&message=m+n&changes=CMD+x&changes=ENV+A%3D1&platform=linux"
+    answer = await served.call("POST", f"/images/create?{query}", b"a tar")
+    assert (answer.status, msgspec.json.decode(answer.body)) == (
+        200,
+        {"status": "sha256:" + "3" * 64},
+    )
+    request, body = served.engine.images.imported
+    assert request == ImportRequest(
+        repo="a/b", tag="c", message="m n", changes=["CMD x", "ENV A=1"], platform="linux"
+    )
+    assert body == b"a tar"
+
+
+async def test_import_from_elsewhere_is_refused_by_name(served) -> None:
+    for query in ("fromSrc=http://example.org/x.tar", "fromSrc=", ""):
+        answer = await served.call("POST", f"/images/create?{query}", b"")
+        assert answer.status == 501
+        assert "only fromSrc=-" in message(answer)
 
 
 async def test_load_streams_in_and_out(served) -> None:

@@ -17,6 +17,7 @@ from wherry.engine.model import (
     ImageDeleteItem,
     ImageInspect,
     ImageSummary,
+    ImportRequest,
     JSONMessage,
     LogOptions,
     LogStream,
@@ -95,6 +96,12 @@ class ImagesBackend(Protocol):
         """Load an archive as it arrives, saying what happens.
 
         Reads `stream` to its end. Closing the iterator early gives up: nothing half loaded stays.
+        """
+
+    async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
+        """Make an image of a root file system's tar as it arrives; its ID.
+
+        Cancelling gives up: nothing half imported stays.
         """
 
     async def tag(self, ref: str, repo: str, tag: str) -> None: ...

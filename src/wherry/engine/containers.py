@@ -19,10 +19,10 @@ from wherry.engine.model import (
 )
 from wherry.engine.removal import Remover
 from wherry.engine.roster import Roster
-from wherry.engine.signals import parse_signal
 from wherry.engine.starting import Starter
 from wherry.engine.stores import Stores, log
 from wherry.images.image import ContainerUse
+from wherry.linux.signals import parse_signal
 from wherry.shim.runtime import Exit, Task
 from wherry.spec.digest import Digest
 

@@ -6,17 +6,22 @@ import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from wherry import errdefs
 from wherry.engine import image_filters, image_views
 from wherry.engine.feed import Feed
 from wherry.engine.model import (
     ImageDeleteItem,
     ImageInspect,
     ImageSummary,
+    ImportRequest,
     JSONMessage,
     ProgressDetail,
 )
 from wherry.engine.stores import Stores
 from wherry.images.image import ContainerUse, Image, LoadedImage, Untagged
+from wherry.images.importing import Described
+from wherry.reference import Reference, parse
+from wherry.spec import platform as platforms
 
 
 class Images:
@@ -87,6 +92,41 @@ class Images:
             filling.cancel()
             # Whoever leaves early waits until nothing half loaded is left.
             await asyncio.gather(work, filling, return_exceptions=True)
+
+    async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
+        """See `ImagesBackend.import_image`."""
+        described = Described(
+            platforms.parse(request.platform) if request.platform else platforms.host(),
+            _import_name(request.repo, request.tag),
+            request.message,
+            request.changes,
+        )
+        feed = Feed()
+        filling = asyncio.create_task(feed.fill(stream))
+        work = asyncio.create_task(asyncio.to_thread(_import, self._stores, feed, described))
+        try:
+            return await asyncio.shield(work)
+        finally:
+            feed.abandon()
+            filling.cancel()
+            await asyncio.gather(work, filling, return_exceptions=True)
+
+
+def _import_name(repo: str, tag: str) -> Reference | None:
+    """The name for an imported image, in which a tag of its own goes before the name's."""
+    if not repo:
+        return None
+    reference = parse(repo)
+    if reference.digest is not None:
+        raise errdefs.invalid("cannot import digest reference")
+    if reference.familiar_name() == "sha256":
+        raise errdefs.invalid("refusing to create an ambiguous tag using digest algorithm as name")
+    return reference.with_tag(tag) if tag else reference.tagged()
+
+
+def _import(stores: Stores, feed: Feed, described: Described) -> str:
+    with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
+        return str(stores.images.import_image(archive, described))
 
 
 def _silent(name: str, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from wherry import errdefs
 from wherry.engine.model import UNSET, ContainerConfig, EmptyObject
 from wherry.engine.runtime_spec import process
-from wherry.engine.signals import parse_signal
+from wherry.linux.signals import parse_signal
 from wherry.spec.image import RunConfig
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(?:tcp|udp|sctp))?", re.IGNORECASE)

@@ -28,7 +28,6 @@ GET    /exec/{}/json                     running a further process in a containe
 POST   /build                            building images
 POST   /build/prune                      building images
 POST   /build/cancel                     building images
-POST   /images/create                    pulling or importing images
 GET    /images/{}/attestations           attestations of images
 GET    /images/{}/history                the history of images
 POST   /images/{}/push                   pushing images
@@ -66,8 +65,6 @@ POST   /session                          BuildKit sessions
 POST   /grpc                             BuildKit
 """
 
-_WAYS_OUT = {"/images/create": " (docker load takes images from archives)"}
-
 # Swarm's nouns; whatever is asked of them gets the same answer.
 _SWARM = ("swarm", "services", "nodes", "tasks", "secrets", "configs")
 _NO_SWARM = (
@@ -76,8 +73,8 @@ _NO_SWARM = (
 )
 
 
-def _refusal(pattern: str, what: str) -> Handler:
-    message = f"{what}: not supported by this version of Wherry{_WAYS_OUT.get(pattern, '')}"
+def _refusal(what: str) -> Handler:
+    message = f"{what}: not supported by this version of Wherry"
 
     async def refuse(call: Call) -> Answer:
         raise errdefs.not_implemented(message)
@@ -99,7 +96,7 @@ def _routes() -> list[Route]:
     for line in _NOT_YET.split("\n"):
         if line:
             method, pattern, what = line.split(maxsplit=2)
-            routes.append((method, pattern, _refusal(pattern, what)))
+            routes.append((method, pattern, _refusal(what)))
     for noun in _SWARM:
         for method in ("GET", "POST", "DELETE"):
             routes += [(method, f"/{noun}", no_swarm), (method, f"/{noun}/{{}}", no_swarm)]

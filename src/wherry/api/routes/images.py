@@ -1,4 +1,4 @@
-"""Images: list, inspect, load, tag, remove."""
+"""Images: list, inspect, load, import, tag, remove."""
 
 from collections.abc import AsyncIterator
 
@@ -9,7 +9,7 @@ from wherry.api import parameters
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.errors import JSON
 from wherry.api.http.messages import Answer, Reply, Stream
-from wherry.engine.model import ErrorDetail, ImageInspect, JSONMessage
+from wherry.engine.model import ErrorDetail, ImageInspect, ImportRequest, JSONMessage
 
 # What an image's Config had beside its own fields before v1.50: a container's, all empty.
 _CONFIG_BEFORE_1_50: dict[str, object] = {
@@ -61,6 +61,31 @@ async def load(call: Call) -> Answer:
     return Stream(200, _lines(first, messages), {"Content-Type": JSON})
 
 
+async def create(call: Call) -> Answer:
+    """An import. Pulling shares the path: the one has `fromSrc`, the other `fromImage`."""
+    query = call.request.query
+    if parameters.text(query, "fromImage"):
+        raise errdefs.not_implemented(
+            "pulling images: not supported by this version of Wherry (docker load and docker "
+            "import take images from archives)"
+        )
+    source = parameters.text(query, "fromSrc")
+    if source != "-":
+        raise errdefs.not_implemented(
+            f"importing from {source!r}: not supported by this version of Wherry, only fromSrc=-, "
+            "the request's body (curl URL | docker import - NAME)"
+        )
+    request = ImportRequest(
+        repo=parameters.text(query, "repo"),
+        tag=parameters.text(query, "tag"),
+        message=parameters.text(query, "message"),
+        changes=query.get("changes", []),
+        platform=parameters.text(query, "platform"),
+    )
+    image_id = await call.backend.images.import_image(aiter(call.request.body), request)
+    return Reply(200, _line(JSONMessage(status=image_id)), {"Content-Type": JSON})
+
+
 async def _lines(
     first: JSONMessage | None, rest: AsyncIterator[JSONMessage]
 ) -> AsyncIterator[bytes]:
@@ -105,6 +130,7 @@ async def delete(call: Call) -> Answer:
 ROUTES: list[Route] = [
     ("GET", "/images/json", list_all),
     ("GET", "/images/{}/json", inspect),
+    ("POST", "/images/create", create),
     ("POST", "/images/load", load),
     ("POST", "/images/{}/tag", tag),
     ("DELETE", "/images/{}", delete),

@@ -103,6 +103,16 @@ class ImageInspect(Object):
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
 
+class ImportRequest(Struct, kw_only=True):
+    """The parameters of `POST /images/create?fromSrc=-`; all may be empty."""
+
+    repo: str = ""
+    tag: str = ""
+    message: str = ""
+    changes: list[str] = field(default_factory=list)
+    platform: str = ""
+
+
 class ImageDeleteItem(Object):
     """One thing that a removal took: a name, or an image or layer by its digest."""
 

@@ -29,7 +29,7 @@ _NIDS: Final = INODE_ALIGN // NID_SIZE
 _TYPE: Final = INODE_ALIGN - 1
 
 
-def metadata_of(tree: Tree, start: int) -> list[bytes | bytearray]:
+def metadata_of(tree: Tree, start: int) -> list[bytearray]:
     """The pieces of what follows the tar, `start` bytes into the file.
 
     Each is a multiple of a block long. The overflow comes right after; what refers to it is set.
@@ -41,16 +41,15 @@ def metadata_of(tree: Tree, start: int) -> list[bytes | bytearray]:
         directory.nid = position // NID_SIZE
         position += inode_size(data)
     others_at = aligned(position, BLOCK)
-    blocks_at = others_at + aligned(len(tree.inodes.data), BLOCK)
+    blocks, sizes = _all_blocks(directories, others_at // NID_SIZE)
 
-    contents = list(_contents(directories, others_at // NID_SIZE))
     table = InodeTable()
     table.data += bytes(INODE_ALIGN)
-    address = (start + blocks_at) // BLOCK
-    for directory, data, content, nlink in zip(directories, encoded, contents, nlinks, strict=True):
+    address = (start + others_at + aligned(len(tree.inodes.data), BLOCK)) // BLOCK
+    for directory, data, size, nlink in zip(directories, encoded, sizes, nlinks, strict=True):
         table.add(
             stat.S_IFDIR | directory.mode,
-            len(content),
+            size,
             address,
             directory.uid,
             directory.gid,
@@ -58,11 +57,11 @@ def metadata_of(tree: Tree, start: int) -> list[bytes | bytearray]:
             data,
             nlink=nlink,
         )
-        address += len(content) // BLOCK
+        address += size // BLOCK
     tree.overflow.resolve(tree.inodes, address)
     _pad(table.data)
     _pad(tree.inodes.data)
-    return [table.data, tree.inodes.data, b"".join(contents)]
+    return [table.data, tree.inodes.data, blocks]
 
 
 def _all(root: Directory) -> tuple[list[Directory], list[int]]:
@@ -84,45 +83,51 @@ def _xattrs_of(directory: Directory) -> bytes:
     return xattrs.encode(signs)
 
 
-def _contents(directories: list[Directory], first_nid: int) -> Iterator[bytes]:
-    """What each directory holds; `first_nid` is that of the table of all other inodes."""
-    parents = {directories[0].nid: directories[0].nid}
+def _all_blocks(directories: list[Directory], first_nid: int) -> tuple[bytearray, list[int]]:
+    """What all directories hold, and how much of it is each one's.
+
+    `first_nid` is that of the table of all other inodes.
+    """
+    blocks = bytearray()
+    sizes = []
+    parents = {directories[0].nid: directories[0]}
     for directory in directories:
-        own = directory.nid
-        entries = {b".": (own, FT_DIRECTORY), b"..": (parents.pop(own), FT_DIRECTORY)}
-        for name, child in directory.children.items():
+        before = len(blocks)
+        parent = parents.pop(directory.nid)
+        for names in _filling_blocks(directory):
+            blocks += _block(names, directory, parent, first_nid)
+        sizes.append(len(blocks) - before)
+        for child in directory.children.values():
             if isinstance(child, Directory):
-                entries[name] = (child.nid, FT_DIRECTORY)
-                parents[child.nid] = own
-            else:
-                nid = first_nid + child // INODE_ALIGN * _NIDS
-                entries[name] = (nid, child & _TYPE)
-        yield _blocks(entries)
+                parents[child.nid] = directory
+    return blocks, sizes
 
 
-def _blocks(entries: dict[bytes, tuple[int, int]]) -> bytes:
-    """Names with their nid and type, in order, in as few blocks as take them."""
-    blocks = []
-    names: list[bytes] = []
-    used = 0
-    for name in sorted(entries):
+def _filling_blocks(directory: Directory) -> Iterator[list[bytes]]:
+    """All names in order, as many at a time as a block takes."""
+    names = sorted([b".", b"..", *directory.children])
+    first = used = 0
+    for number, name in enumerate(names):
         takes = DIRENT.size + len(name)
         if used + takes > BLOCK:
-            blocks.append(_block(names, entries))
-            names = []
+            yield names[first:number]
+            first = number
             used = 0
-        names.append(name)
         used += takes
-    blocks.append(_block(names, entries))
-    return b"".join(blocks)
+    yield names[first:]
 
 
-def _block(names: list[bytes], entries: dict[bytes, tuple[int, int]]) -> bytes:
+def _block(names: list[bytes], directory: Directory, parent: Directory, first_nid: int) -> bytes:
     fields: list[int] = []
     at = DIRENT.size * len(names)
     for name in names:
-        nid, file_type = entries[name]
-        fields += (nid, at, file_type)
+        child = directory.children.get(name)
+        if type(child) is int:
+            fields += (first_nid + child // INODE_ALIGN * _NIDS, at, child & _TYPE)
+        else:
+            other = child or (directory if name == b"." else parent)
+            assert isinstance(other, Directory)
+            fields += (other.nid, at, FT_DIRECTORY)
         at += len(name)
     return (_dirents(len(names)).pack(*fields) + b"".join(names)).ljust(BLOCK, b"\0")
 

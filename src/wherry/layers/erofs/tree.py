@@ -96,7 +96,7 @@ class Tree:
             raise errdefs.exhausted(f"a layer may have {self._max_entries} entries")
         whole = entry.name
         path, _, name = whole.rpartition(b"/")
-        if whiteouts.PREFIX in whole and self._is_mark(whole, path, name):
+        if whole.find(whiteouts.PREFIX) >= 0 and self._is_mark(whole, path, name):
             return
         kind = entry.kind
         if kind == DIRECTORY:

@@ -5,7 +5,6 @@ numbers are read as well. Nothing here knows which entry it looks at: what is wr
 `Malformed`, and the reader adds the entry's name and place.
 """
 
-from functools import lru_cache
 from typing import Final
 from zlib import adler32
 
@@ -34,10 +33,6 @@ def number(field: bytes) -> int:
         except ValueError:
             pass  # an 8 or a 9
     return _unusual_number(field)
-
-
-repeated_number = lru_cache(maxsize=1024)(number)
-"""For modes and owners, of which an archive holds few."""
 
 
 def _unusual_number(field: bytes) -> int:

@@ -1,6 +1,7 @@
 """A header block as an Entry: first as it is written there, then as Linux can have it."""
 
 import struct
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from wherry.layers.tar import names
@@ -15,14 +16,14 @@ from wherry.layers.tar.entry import (
     Entry,
     Kind,
 )
-from wherry.layers.tar.fields import Malformed, number, repeated_number, text, verify_checksum
+from wherry.layers.tar.fields import Malformed, number, text, verify_checksum
 
 Fields: TypeAlias = tuple[
-    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes
+    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes
 ]
-"""name, mode, uid, gid, size, mtime, checksum, type, link, magic, major, minor, prefix"""
+"""name; mode, uid and gid; size; mtime; checksum; type; link; magic; major; minor; prefix"""
 
-_FIELDS: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x")
+_FIELDS: Final = struct.Struct("100s24s12s12s8sc100s8s64x8s8s155s12x")
 _USTAR: Final = b"ustar\0"
 
 _KINDS: Final[dict[bytes, Kind]] = {
@@ -51,25 +52,26 @@ _MAX_TIME_NS: Final = ((1 << 63) - 1) * 1_000_000_000
 def fields_of(block: bytes) -> Fields:
     """The block's fields as they stand; raises Malformed if its checksum does not match."""
     fields: Fields = _FIELDS.unpack(block)
-    verify_checksum(block, fields[6])
+    verify_checksum(block, fields[4])
     return fields
 
 
 def draft(fields: Fields) -> Entry:
     """The entry as its header has it. Extended headers may replace anything but the kind."""
-    name, mode, uid, gid, size, mtime, _, flag, link, magic, major, minor, prefix = fields
+    name, permissions, size, mtime, _, flag, link, magic, major, minor, prefix = fields
     name = text(name)
     if prefix[0] and magic[:6] == _USTAR:
         name = text(prefix) + b"/" + name
     kind = _KINDS.get(flag)
     if kind is None:
         raise Malformed(f"it has the type {flag!r}, which no layer holds")
+    mode, uid, gid = _mode_and_owner(permissions)
     entry = Entry(
         name,
         kind,
-        repeated_number(mode) & 0o7777,
-        repeated_number(uid),
-        repeated_number(gid),
+        mode,
+        uid,
+        gid,
         number(mtime) * 1_000_000_000,
         number(size),
         text(link) if link[0] else b"",
@@ -77,6 +79,12 @@ def draft(fields: Fields) -> Entry:
     if kind in _DEVICES:
         entry.major, entry.minor = number(major), number(minor)
     return entry
+
+
+@lru_cache(maxsize=1024)
+def _mode_and_owner(field: bytes) -> tuple[int, int, int]:
+    """Of these an archive holds few."""
+    return number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
 
 
 def judge(entry: Entry) -> None:

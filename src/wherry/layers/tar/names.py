@@ -46,11 +46,12 @@ def symlink_text(raw: bytes) -> bytes:
 
 def _normal(raw: bytes, what: str) -> bytes:
     name = raw.rstrip(b"/") if raw.endswith(b"/") else raw
-    if name[:1] in (b".", b"/") or b"/." in name or b"//" in name:
+    # bytes.find: `in` first tries whether the needle is a number, which costs more than the search.
+    if name.startswith((b".", b"/")) or name.find(b"/.") >= 0 or name.find(b"//") >= 0:
         name = _resolved(name, what)
     if len(name) > MAX_COMPONENT:
         _judge_lengths(name, what)
-    if b"\0" in name:
+    if name.find(b"\0") >= 0:
         raise Malformed(f"its {what} holds a NUL byte")
     return name
 

@@ -92,10 +92,10 @@ class TarReader:
         while block := self._header_block():
             self._block = block
             fields = header.fields_of(block)
-            flag = fields[7]
+            flag = fields[5]
             if flag not in _EXTENDED:
                 return self._entry(block, fields, records)
-            size = number(fields[4])
+            size = number(fields[2])
             budget -= BLOCK + size
             if size < 0 or budget < 0:
                 raise Malformed(f"its extended headers are over {MAX_EXTENDED} bytes long")

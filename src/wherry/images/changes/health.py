@@ -1,0 +1,105 @@
+"""HEALTHCHECK: the command that tells whether a container is well, and how often it is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from wherry import errdefs
+from wherry.images.changes.lines import Instruction
+from wherry.images.changes.words import json_words
+from wherry.spec.image import Healthcheck
+
+_UNITS: Final = {
+    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9,
+    "m": 60 * 10**9, "h": 3600 * 10**9,
+}  # fmt: skip
+_PART: Final = re.compile(r"([0-9]{1,18})?(?:\.([0-9]{0,18}))?(ns|us|µs|μs|ms|s|m|h)")
+_TIMES: Final = ("interval", "timeout", "start-period", "start-interval")
+_LEAST: Final = 10**6
+_RETRIES_MAX: Final = 2**31 - 1
+_TIME_MAX: Final = 2**63 - 1
+
+
+def healthcheck_of(instruction: Instruction) -> Healthcheck:
+    """What a HEALTHCHECK sets. Raises InvalidArgument in Docker's words."""
+    kind, _, rest = instruction.rest.partition(" ")
+    rest = rest.strip()
+    if not kind:
+        raise errdefs.invalid("HEALTHCHECK requires at least one argument")
+    if kind.upper() == "NONE":
+        if rest:
+            raise errdefs.invalid("HEALTHCHECK NONE takes no arguments")
+        return Healthcheck(("NONE",))
+    flags = flag_values(instruction.flags, (*_TIMES, "retries"))
+    if kind.upper() != "CMD":
+        raise errdefs.invalid(f'Unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)')
+    words = json_words(rest)
+    command = words if words is not None else [rest] if rest else []
+    if not command:
+        raise errdefs.invalid("Missing command after HEALTHCHECK CMD")
+    times = {name: _time(name, flags.get(name, "")) for name in _TIMES}
+    return Healthcheck(
+        ("CMD" if words is not None else "CMD-SHELL", *command),
+        interval=times["interval"],
+        timeout=times["timeout"],
+        start_period=times["start-period"],
+        start_interval=times["start-interval"],
+        retries=_retries(flags.get("retries", "")),
+    )
+
+
+def flag_values(flags: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """`--name=value` words as a dictionary. Raises InvalidArgument in Docker's words."""
+    values: dict[str, str] = {}
+    for flag in flags:
+        name, equals, value = flag.removeprefix("--").partition("=")
+        if name not in known:
+            raise errdefs.invalid(f"Unknown flag: {name}")
+        if name in values:
+            raise errdefs.invalid(f"Duplicate flag specified: {name}")
+        if not equals:
+            raise errdefs.invalid(f"Missing a value on flag: {name}")
+        values[name] = value
+    return values
+
+
+def _time(name: str, text: str) -> int:
+    """Nanoseconds; 0, which is the default's, for nothing."""
+    if not text:
+        return 0
+    time = _duration(text)
+    if time and time < _LEAST:
+        raise errdefs.invalid(f'Interval "{name}" cannot be less than 1ms')
+    return time
+
+
+def _duration(text: str) -> int:
+    """Go's form of a duration: `1h2m3.5s`."""
+    sign = -1 if text.startswith("-") else 1
+    rest = text[1:] if text[0] in "+-" else text
+    if rest == "0":
+        return 0
+    total = 0
+    parts = list(_PART.finditer(rest))
+    if not rest or "".join(part[0] for part in parts) != rest:
+        raise errdefs.invalid(f'time: invalid duration "{text}" (write it like 30s or 1m30s)')
+    for part in parts:
+        whole, fraction, unit = part[1] or "", part[2] or "", _UNITS[part[3]]
+        if not whole and not fraction:
+            raise errdefs.invalid(f'time: invalid duration "{text}"')
+        total += int(whole or "0") * unit + int(fraction or "0") * unit // 10 ** len(fraction)
+    if total > _TIME_MAX:
+        raise errdefs.invalid(f'time: invalid duration "{text}": it is too long')
+    return sign * total
+
+
+def _retries(text: str) -> int:
+    if not text:
+        return 0
+    if not re.fullmatch(r"[+-]?[0-9]{1,10}", text) or abs(int(text)) > _RETRIES_MAX:
+        raise errdefs.invalid(f'--retries must be a whole number (not "{text}")')
+    if int(text) < 0:
+        raise errdefs.invalid(f"--retries must be at least 1 (not {int(text)})")
+    return int(text)

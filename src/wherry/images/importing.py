@@ -1,0 +1,123 @@
+"""A root file system's tar becomes an image of one layer.
+
+The tar, decompressed while it arrives, is stored as a blob, so its digest is known when it is
+whole; then it is applied like any layer that came in an archive.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from wherry import errdefs
+from wherry.faults import fault
+from wherry.images.changes import apply_changes
+from wherry.images.collector import Collector, Lease
+from wherry.images.found import FoundImage, FoundLayer
+from wherry.images.load import register
+from wherry.layers.compression import open_layer
+from wherry.reference import Reference
+from wherry.spec import media
+from wherry.spec.digest import Digest
+from wherry.spec.image import (
+    Descriptor,
+    History,
+    ImageConfig,
+    Manifest,
+    RootFS,
+    RunConfig,
+    encode,
+)
+from wherry.spec.platform import Platform
+
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a root file system does not say of itself.
+
+    `changes` are lines of a Dockerfile; an empty `message` becomes Docker's own.
+    """
+
+    platform: Platform
+    name: Reference | None = None
+    message: str = ""
+    changes: Sequence[str] = ()
+
+
+def import_image(stream: BinaryIO, described: Described, collector: Collector) -> Digest:
+    """Store the tar in `stream`, compressed or not, as an image; its ID.
+
+    Raises InvalidArgument for a change that is none, before anything is read, and for a stream
+    that is empty, cut off, corrupt, or no tar.
+    """
+    run = apply_changes(RunConfig(), described.changes)
+    if described.platform.os != "linux":
+        raise errdefs.invalid("operating system is not supported")
+    with collector.lease("load") as lease:
+        layer = _store(stream, collector, lease)
+        fault("images.import.after-blob")
+        image = _image(layer, run, described, lease)
+        register([image], collector, lease, lambda name, done, total: None)
+    return image.id
+
+
+def _store(stream: BinaryIO, collector: Collector, lease: Lease) -> FoundLayer:
+    with (
+        open_layer(stream) as tar,
+        collector.content.ingest("the imported file system") as ingest,
+    ):
+        while chunk := tar.read(_CHUNK):
+            ingest.write(chunk)
+        if not ingest.size:
+            raise errdefs.invalid("the archive to import is empty: it has no bytes at all")
+        size = ingest.size
+        diff_id = lease.commit(ingest)
+    return FoundLayer(diff_id, diff_id, size, media.OCI_LAYER, "root file system")
+
+
+def _image(layer: FoundLayer, run: RunConfig, described: Described, lease: Lease) -> FoundImage:
+    created = _now()
+    message = described.message or "Imported from -"
+    platform = described.platform
+    config = ImageConfig(
+        RootFS("layers", (layer.diff_id,)),
+        platform.architecture,
+        platform.os,
+        variant=platform.variant,
+        created=created,
+        comment=message,
+        config=run,
+        history=(History(created, comment=message),),
+    )
+    data = encode(config)
+    config_id = lease.put(data, "the config of an imported image")
+    manifest = encode(
+        Manifest(
+            2,
+            Descriptor(media.OCI_CONFIG, config_id, len(data)),
+            (Descriptor(layer.media_type, layer.blob, layer.size),),
+            media_type=media.OCI_MANIFEST,
+        )
+    )
+    manifest_id = lease.put(manifest, "the manifest of an imported image")
+    return FoundImage(
+        config_id,
+        config,
+        Descriptor(media.OCI_MANIFEST, manifest_id, len(manifest)),
+        manifest_id,
+        (layer,),
+        frozenset({config_id, manifest_id, layer.blob}),
+        (described.name,) if described.name else (),
+    )
+
+
+def _now() -> str:
+    """RFC 3339, to the nanosecond."""
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
