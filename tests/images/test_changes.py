@@ -117,11 +117,12 @@ def test_a_change_does_what_it_does_in_docker(change, result) -> None:
         ("HEALTHCHECK --interval=1s NONE", Healthcheck(("NONE",))),
         ("HEALTHCHECK cmd x  y", Healthcheck(("CMD-SHELL", "x  y"))),
         (
-            "HEALTHCHECK --interval=5s --timeout=1h2m3.5s --retries=2 --start-period=1ms "
-            + '--start-interval=2s CMD ["a","b"]',
-            Healthcheck(
-                ("CMD", "a", "b"), 5 * 10**9, 3_723_500_000_000, 10**6, 2 * 10**9, retries=2
-            ),
+            'HEALTHCHECK --interval=5s --timeout=1h2m3.5s --start-period=1ms --retries=2 CMD ["a"]',
+            Healthcheck(("CMD", "a"), 5 * 10**9, 3_723_500_000_000, 10**6, retries=2),
+        ),
+        (
+            "HEALTHCHECK --start-interval=2s CMD x",
+            Healthcheck(("CMD-SHELL", "x"), start_interval=2 * 10**9),
         ),
         ("HEALTHCHECK --interval=0s --retries=0 CMD x", Healthcheck(("CMD-SHELL", "x"))),
     ],
