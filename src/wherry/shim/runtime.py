@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import select
 import shutil
@@ -17,14 +18,27 @@ from wherry import errdefs
 from wherry.linux import cgroups, seccomp
 from wherry.linux.mounts import RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
+from wherry.shim.hanging import end_shim
 from wherry.shim.order import Details, Order, encode
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
 
 __all__ = ["Attach", "Exit", "Runtime", "Start", "StartError", "Task"]
 
+log = logging.getLogger("wherry.shim")
+
 _SHIM_DIED = "the container's shim died, and the container was killed with it"
 _KILLED = 128 + signal.SIGKILL
+_UNSTARTED = 128
+START_SECONDS = 60.0
+"""How long a start may take. What it does takes milliseconds, on the slowest disk seconds; but it
+can be made to hang, by a process of a joined pid namespace that stops the newcomer, or by a bound
+file system that has stopped answering. Docker's own clients give up after a minute too."""
+
+# How long a shim that was there before is asked what it knows: it may be in the middle of a start.
+_RECALL_SECONDS = 10.0
+# A launcher hands a request over at once; one that has not after these seconds hangs itself.
+_HAND_OVER_SECONDS = 1.0
 # A launcher that lives less than these seconds, this many times in a row, is given up.
 _TOO_SOON = 1.0
 _PATIENCE = 5
@@ -103,8 +117,7 @@ class Runtime:
 
     def _launcher_died(self) -> None:
         self._let_go()
-        if self._process:
-            self._process.wait()
+        status = self._process.wait() if self._process else 0
         if self._closing:
             return
         # One that can't even begin would be started for ever.
@@ -112,8 +125,12 @@ class Runtime:
             self._failures += 1
         else:
             self._failures = 0
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
         if self._failures < _PATIENCE:
+            log.warning("launcher has ended (%s); starting a new one", ended)
             self._spawn()
+        else:
+            log.error("launcher has ended (%s) again and again; the next start tries anew", ended)
 
     def _let_go(self) -> None:
         if self._launcher:
@@ -142,8 +159,9 @@ class Runtime:
     async def start(self, start: Start) -> Task:
         """Make the container's process and return when its program runs.
 
-        Raises StartError with Docker's exit code if the program can't be run, EngineError if
-        something else stood in the way; then nothing is left of it.
+        Raises StartError with Docker's exit code if the program can't be run or did not begin to
+        run within `START_SECONDS`, EngineError if something else stood in the way; then nothing
+        is left of it, nor is after a cancellation.
         """
         asked = self._launcher
         try:
@@ -168,9 +186,22 @@ class Runtime:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         task = Task(start.id, ours, self._mourn)
         try:
-            with theirs:
-                await self._request(start, run_dir, theirs)
-            await task.started()
+            async with asyncio.timeout(START_SECONDS):
+                with theirs:
+                    await self._request(start, run_dir, theirs)
+                await task.started()
+        except (TimeoutError, asyncio.CancelledError) as error:
+            task.close()
+            await asyncio.to_thread(self._give_up, start)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise StartError(
+                errdefs.Kind.UNAVAILABLE,
+                f"the start hung and was given up after {START_SECONDS:.0f} seconds: is a file "
+                "system that it binds out of order, or does a container whose processes it joins "
+                "stop it?",
+                _UNSTARTED,
+            ) from error
         except ConnectionError:
             task.close()
             await asyncio.to_thread(self._sweep, start.spec["linux"]["cgroupsPath"])
@@ -181,6 +212,14 @@ class Runtime:
             self.forget(start.id)
             raise
         return task
+
+    def _give_up(self, start: Start) -> None:
+        """End whoever is at work on a start, and remove what there is of it."""
+        run_dir = self.run_dir(start.id)
+        if not end_shim(lambda: _connect(run_dir), _HAND_OVER_SECONDS) and self._process:
+            self._process.kill()  # its successor gets the requests that it has not handed over
+        self._sweep(start.spec["linux"]["cgroupsPath"])
+        self.forget(start.id)
 
     def _sweep(self, cgroup: str) -> None:
         """Remove what a shim and its midwife had made when they were killed."""
@@ -278,10 +317,15 @@ class Runtime:
         if control is not None:
             task = Task(container_id, control, self._mourn)
             try:
-                await task.recall()
+                async with asyncio.timeout(_RECALL_SECONDS):
+                    await task.recall()
                 return task
             except errdefs.EngineError:
                 task.close()
+            except TimeoutError:
+                # Its start hangs, or it was stopped: nobody could ever reach its container.
+                task.close()
+                await asyncio.to_thread(end_shim, lambda: _connect(run_dir), 0.0)
         return await asyncio.to_thread(self._bury, container_id)
 
     def forget(self, container_id: str) -> None:
