@@ -71,6 +71,7 @@ class FakeRuntime:
     starts: list[Start] = field(default_factory=list)
     adoptable: dict[str, object] = field(default_factory=dict)
     failure: errdefs.EngineError | None = None
+    hangs: bool = False
 
     def run_dir(self, container_id: str) -> Path:
         return self.exec_root / "containers" / container_id
@@ -79,6 +80,8 @@ class FakeRuntime:
         self.starts.append(start)
         if self.failure is not None:
             raise self.failure
+        if self.hangs:
+            await asyncio.Event().wait()
         self.run_dir(start.id).mkdir(parents=True)
         task = FakeTask(start.id)
         self.tasks[start.id] = task

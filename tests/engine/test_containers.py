@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from wherry import errdefs
+from wherry.engine import containers
 from wherry.engine.container import MAX_CLIENTS
 from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogConfig, LogOptions
 from wherry.errdefs import EngineError, Kind
@@ -178,6 +179,56 @@ async def test_a_failed_start_takes_an_auto_removed_container_away(house) -> Non
     # The start itself has answered with the error: a client would show it twice.
     assert (result.status_code, bool(result.error)) == (128, False)
     await until_gone(house, container_id)
+
+
+async def hanging_start(house, **options: object) -> tuple[str, "asyncio.Task[None]"]:
+    container_id = await create(house, **options)
+    house.runtime.hangs = True
+    start = asyncio.create_task(house.containers.start(container_id))
+    while not house.runtime.starts:
+        await asyncio.sleep(0.001)
+    house.runtime.hangs = False
+    return container_id, start
+
+
+async def test_a_start_that_hangs_can_be_stopped(house, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "_START_PATIENCE", 0.05)
+    container_id, start = await hanging_start(house)
+    async with asyncio.timeout(5):
+        await house.containers.stop(container_id, None, None)
+        with pytest.raises(EngineError, match="stopped or removed while it was being started"):
+            await start
+    now = await state(house, container_id)
+    assert (now.status, now.exit_code) == ("created", 128)
+    await house.containers.start(container_id)
+    assert (await state(house, container_id)).running
+
+
+@pytest.mark.parametrize("auto_remove", [False, True])
+async def test_a_start_that_hangs_can_be_removed(house, auto_remove: bool) -> None:
+    container_id, start = await hanging_start(house, auto_remove=auto_remove)
+    async with asyncio.timeout(5):
+        await house.containers.remove(container_id, True, False, False)
+        with pytest.raises(EngineError, match="stopped or removed while it was being started"):
+            await start
+    await until_gone(house, container_id)
+
+
+async def test_stopping_in_the_middle_of_a_start_waits_for_it(house) -> None:
+    container_id = await create(house)
+    start = asyncio.create_task(house.containers.start(container_id))
+    while not house.containers.roster.find(container_id).starting:
+        await asyncio.sleep(0)
+    await house.containers.stop(container_id, 1, None)
+    await start
+    assert (await state(house, container_id)).exit_code == 143
+
+
+async def test_an_engine_that_ends_in_the_middle_of_a_start(house) -> None:
+    _, start = await hanging_start(house)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
 
 
 async def test_auto_remove(house) -> None:

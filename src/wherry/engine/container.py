@@ -4,6 +4,8 @@ import asyncio
 import select
 import socket
 import weakref
+from collections.abc import Coroutine
+from typing import Any
 
 from wherry import errdefs
 from wherry.engine.document import EXITED, REMOVING, RUNNING, Document
@@ -25,7 +27,8 @@ class Container:
            +-------------remove----------------+---> removing ---> gone
 
     `task` is there while it runs. `ended` is set when nothing more will come of the current or the
-    last run; each start makes a new one.
+    last run; each start makes a new one. A start holds the lock and may take long: `give_up_start`
+    needs no lock.
     """
 
     def __init__(self, document: Document) -> None:
@@ -34,6 +37,7 @@ class Container:
         self.task: Task | None = None
         self.ended = asyncio.Event()
         self.ended.set()
+        self._starting: asyncio.Task[Task] | None = None
         self._waiting: list[Attach] = []
         self._clients: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._next_exit: asyncio.Future[WaitResult] | None = None
@@ -57,6 +61,30 @@ class Container:
         return self.document.life.status == REMOVING
 
     # --- its life ---------------------------------------------------------------------------------
+
+    @property
+    def starting(self) -> bool:
+        return self._starting is not None
+
+    async def attempt(self, start: Coroutine[Any, Any, Task]) -> Task:
+        """Await the start of its process. Raises Conflict if `give_up_start` ends it."""
+        starting = self._starting = asyncio.get_running_loop().create_task(start)
+        try:
+            return await starting
+        except asyncio.CancelledError:
+            if self._starting is not None:
+                raise  # who awaits the start was cancelled, and the start with it
+            raise errdefs.conflict(
+                f"container {self.id}: it was stopped or removed while it was being started"
+            ) from None
+        finally:
+            self._starting = None
+
+    def give_up_start(self) -> None:
+        """End a start that is under way; whoever waits for it is told so."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
 
     def began(self, task: Task) -> None:
         life = self.document.life

@@ -30,6 +30,8 @@ DEFAULT_STOP_TIMEOUT = 10
 _SIGKILL = 9
 # A killed process that is still there after this long hangs in the kernel.
 _KILL_PATIENCE = 10.0
+# A start takes milliseconds: to stop what has not begun to run after this long is to give it up.
+_START_PATIENCE = 2.0
 
 
 class ExitWaiter:
@@ -127,6 +129,8 @@ class Containers:
             timeout = config.stop_timeout if isinstance(config.stop_timeout, int) else None
         if timeout is None:
             timeout = DEFAULT_STOP_TIMEOUT
+        if container.starting and await self._outwait_start(container):
+            return
         if container.task is None:
             raise errdefs.EngineError(
                 errdefs.Kind.NOT_MODIFIED, f"Container {container.id} is already stopped"
@@ -135,6 +139,16 @@ class Containers:
         if await self._signal(container, number) and await _within(ended, timeout):
             return
         await self._kill_for_good(container, ended)
+
+    async def _outwait_start(self, container: Container) -> bool:
+        """Whether there is nothing to stop, since the start under way did not come to its end."""
+        try:
+            async with asyncio.timeout(_START_PATIENCE), container.lock:
+                return False
+        except TimeoutError:
+            container.give_up_start()
+        async with container.lock:
+            return not container.running
 
     async def kill(self, ref: str, signal: str) -> None:
         number = parse_signal(signal or "KILL")
@@ -208,17 +222,22 @@ class Containers:
                 f'cannot remove container "/{container.name}": container is running: stop the '
                 "container before removing or force remove"
             )
-        while container.running:
-            ended = container.ended
-            await self._kill_for_good(container, ended)
-        async with container.lock:
-            if container.removing:
-                return
-            if container.running:
-                raise errdefs.conflict(
-                    f'cannot remove container "/{container.name}": it was started again meanwhile'
-                )
-            await self._remover.remove(container)
+        while True:
+            if force:
+                container.give_up_start()
+            while container.running:
+                await self._kill_for_good(container, container.ended)
+            async with container.lock:
+                if container.removing:
+                    return
+                if container.task is None:
+                    await self._remover.remove(container)
+                    return
+                if not force:
+                    raise errdefs.conflict(
+                        f'cannot remove container "/{container.name}": it was started again '
+                        "meanwhile"
+                    )
 
     # --- looking ----------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Starter:
         )
         fault("container.start.before-process")
         try:
-            task = await self._stores.runtime.start(start)
+            task = await container.attempt(self._stores.runtime.start(start))
         except errdefs.EngineError:
             for attach in start.attaches:
                 attach.socket.close()
