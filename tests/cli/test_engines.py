@@ -5,6 +5,8 @@ as well, and the stock one against Wherry's, which shows that what is expected i
 """
 
 import fcntl
+import gzip
+import io
 import os
 import pty
 import select
@@ -12,6 +14,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tarfile
 import termios
 import time
 
@@ -275,6 +278,31 @@ def test_images_come_and_go(cli) -> None:
     refused = cli("load", stdin=b"no archive")
     assert (refused.returncode, refused.stdout) == (1, b"")
     assert cli("rmi", "other:tag").returncode == 1
+
+
+def test_a_root_file_system_becomes_an_image(cli, tmp_path) -> None:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        archive.add(shutil.which("busybox"), "bin/busybox")
+    changes = ["-c", 'ENTRYPOINT ["busybox"]', "--change", 'CMD ["echo", "out of a tar"]']
+    try:
+        made = cli("import", *changes, "-m", "by hand", "-", "made:1", stdin=tar.getvalue())
+        assert made.returncode == 0, made.stderr
+        shown = cli("inspect", "-f", "{{.Id}} {{.Comment}}", "made:1")
+        assert shown.stdout == made.stdout.replace(b"\n", b" by hand\n")
+        assert cli(*RUN, *QUIET, "made:1").stdout == b"out of a tar\n"
+
+        file = tmp_path / "root.tar.gz"
+        file.write_bytes(gzip.compress(tar.getvalue()))
+        again = cli("import", str(file), "made:2")
+        assert again.returncode == 0, again.stderr
+        layers = "{{.RootFS.Layers}}"
+        first, second = (cli("inspect", "-f", layers, name) for name in ("made:1", "made:2"))
+        assert first.stdout == second.stdout != b""
+    finally:
+        cli("rmi", "made:1", "made:2")
+    assert cli("import", "-c", "RUN ls", "-", stdin=tar.getvalue()).returncode == 1
+    assert cli("import", "-", stdin=b"no tar").returncode == 1
 
 
 @pytest.mark.peer

@@ -195,6 +195,18 @@ def test_progress_messages_come_one_by_one(daemon: Daemon) -> None:
     assert daemon.received[1].endswith(b"\r\n\r\n3\r\ntar\r\n4\r\nball\r\n0\r\n\r\n")
 
 
+def test_an_import_says_everything_in_its_query(daemon: Daemon) -> None:
+    daemon.then_say(PONG)
+    daemon.then_say(answer(200, b'{"status":"sha256:1"}\r\n'))
+    client = EngineClient(daemon.address)
+    said = list(client.import_image(iter([]), "a/b:c", "m n", ["CMD x", "ENV A=1"], "linux"))
+    assert said == [{"status": "sha256:1"}]
+    assert daemon.received[1].split()[1] == (
+        b"/v1.51/images/create?fromSrc=-&repo=a%2Fb%3Ac&message=m%20n&platform=linux"
+        b"&changes=CMD%20x&changes=ENV%20A%3D1"
+    )
+
+
 # The asyncio client
 
 
@@ -261,6 +273,21 @@ async def test_async_load(daemon: Daemon) -> None:
     daemon.then(reply)
     client = AsyncEngineClient(daemon.address)
     assert [m async for m in client.load(archive())] == [{"stream": "Loaded\n"}]
+
+
+async def test_async_import(daemon: Daemon) -> None:
+    async def archive() -> AsyncIterator[bytes]:
+        yield b"tar"
+
+    def reply(peer: socket.socket) -> None:
+        received = daemon.read_request(peer)
+        while b"0\r\n\r\n" not in received:
+            received += peer.recv(65536)
+        peer.sendall(answer(200, b'{"status":"sha256:1"}\r\n'))
+
+    daemon.then_say(PONG)
+    daemon.then(reply)
+    assert await AsyncEngineClient(daemon.address).import_image(archive(), "a") == "sha256:1"
 
 
 async def test_async_nonsense_is_unavailable(daemon: Daemon) -> None:

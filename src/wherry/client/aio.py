@@ -19,7 +19,7 @@ from wherry.client.http import (
 from wherry.client.jsontext import loads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
     from wherry.client.address import Address
@@ -275,7 +275,28 @@ class AsyncEngineClient:
         self, archive: AsyncIterable[bytes], quiet: bool = False
     ) -> AsyncIterator[ProgressMessage]:
         """Send an archive; the daemon's messages, each as soon as it has come."""
-        response = await self.request(calls.load_images(quiet), archive)
+        async for message in self._messages(calls.load_images(quiet), archive):
+            yield message
+
+    async def import_image(
+        self,
+        archive: AsyncIterable[bytes],
+        name: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        platform: str = "",
+    ) -> str:
+        """Make an image of a root file system's tar; its ID."""
+        call = calls.import_image(name, message, changes, platform)
+        image_id = ""
+        async for said in self._messages(call, archive):
+            image_id = said.get("status", image_id)
+        return image_id
+
+    async def _messages(
+        self, call: Call, archive: AsyncIterable[bytes]
+    ) -> AsyncIterator[ProgressMessage]:
+        response = await self.request(call, archive)
         rest = b""
         async for piece in response.pieces():
             *lines, rest = (rest + piece).split(b"\n")

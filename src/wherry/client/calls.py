@@ -213,6 +213,17 @@ def load_images(quiet: bool = False) -> Call:
     )
 
 
+def import_image(
+    name: str = "", message: str = "", changes: Sequence[str] = (), platform: str = ""
+) -> Call:
+    """The body is the root file system's tar."""
+    query = [("fromSrc", "-")]
+    said = (("repo", name), ("message", message), ("platform", platform))
+    query += [(key, value) for key, value in said if value]
+    query += [("changes", change) for change in changes]
+    return Call("POST", "/images/create", query, content_type="application/x-tar")
+
+
 def tag_image(ref: str, repository: str, tag: str) -> Call:
     return Call("POST", _image(ref, "/tag"), [("repo", repository), ("tag", tag)])
 

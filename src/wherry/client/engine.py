@@ -10,7 +10,7 @@ from wherry.client.jsontext import loads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from wherry.client.address import Address
@@ -175,6 +175,18 @@ class EngineClient:
     def load(self, archive: Iterable[bytes], quiet: bool = False) -> Iterator[ProgressMessage]:
         """Send an archive; the daemon's messages, each as soon as it has come."""
         return messages(self.request_apart(calls.load_images(quiet), archive))
+
+    def import_image(
+        self,
+        archive: Iterable[bytes],
+        name: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        platform: str = "",
+    ) -> Iterator[ProgressMessage]:
+        """Send a root file system's tar; the last message's status is the new image's ID."""
+        call = calls.import_image(name, message, changes, platform)
+        return messages(self.request_apart(call, archive))
 
     def pull(self, repository: str, tag: str, platform: str = "") -> Iterator[ProgressMessage]:
         return messages(self.request_apart(calls.pull_image(repository, tag, platform)))
