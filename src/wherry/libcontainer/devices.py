@@ -1,5 +1,6 @@
 """The devices of a container: nodes in its fresh /dev, and the console."""
 
+import contextlib
 import os
 import stat
 
@@ -26,6 +27,7 @@ _LINKS = (
     ("pts/ptmx", "ptmx"),
     ("/proc/kcore", "core"),
 )
+_NO_DEVPTS = "a terminal needs a devpts file system at /dev/pts"
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
@@ -101,18 +103,41 @@ def open_console(root: Root, devpts_fd: int) -> tuple[int, int]:
     """(master, slave) of the container's terminal, bound upon /dev/console.
 
     The slave is found in the devpts that we mounted, and /dev/console in the /dev that we
-    mounted, without following links (CVE-2025-52565).
+    mounted, without following links (CVE-2025-52565). Where the user has bound a /dev, there is
+    no devpts of ours (`devpts_fd` -1): then it is the one that the user has bound with it.
     """
-    if devpts_fd < 0:
-        raise errdefs.invalid("a terminal needs a devpts file system at /dev/pts")
-    devpts = os.open(f"/proc/self/fd/{devpts_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    master, slave = pty.open_pair(devpts)
+    if devpts_fd >= 0:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        devpts = os.open(f"/proc/self/fd/{devpts_fd}", flags)
+    else:
+        devpts = _bound_devpts(root)
+    master, slave = _open_pair(devpts)
     tree = sc.open_tree(str(pty.number(master)), sc.OPEN_TREE_CLONE, devpts)
     dev = root.open("/dev", os.O_RDONLY | os.O_DIRECTORY)
-    flags = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open("console", flags, 0o600, dir_fd=dev))
+    with contextlib.suppress(FileExistsError):
+        # Made, never opened: in a bound /dev it is the host's console.
+        os.mknod("console", stat.S_IFREG | 0o600, dir_fd=dev)
     place = root.open_place("/dev/console", follow=False)
     sc.move_mount(tree, place, what="/dev/console")
     for fd in (place, dev, tree, devpts):
         os.close(fd)
+    return master, slave
+
+
+def _bound_devpts(root: Root) -> int:
+    try:
+        return root.open("/dev/pts", os.O_RDONLY | os.O_DIRECTORY, follow=False)
+    except OSError as error:
+        raise errdefs.invalid(_NO_DEVPTS) from error
+
+
+def _open_pair(devpts: int) -> tuple[int, int]:
+    """A terminal of that file system; the directory may be something else, if a user bound it."""
+    try:
+        master, slave = pty.open_pair(devpts)
+        there = os.stat(str(pty.number(master)), dir_fd=devpts, follow_symlinks=False)
+    except OSError as error:
+        raise errdefs.invalid(f"{_NO_DEVPTS}: {(error.strerror or '').lower()}") from error
+    if not os.path.samestat(there, os.fstat(slave)):
+        raise errdefs.invalid(_NO_DEVPTS)
     return master, slave
