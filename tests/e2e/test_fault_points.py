@@ -54,6 +54,10 @@ def test_every_point_is_tried_somewhere() -> None:
         assert len(chosen(f"container.{verb}.")) >= 2
 
 
+def small_layer() -> bytes:
+    return layertars.archive(layertars.file("file", b"some bytes" * 100))
+
+
 def small_image() -> bytes:
     """Three layers of a file each: something to be half done with."""
     layers = [layertars.archive(layertars.file(f"file{i}", b"%d" % i * 1000)) for i in range(3)]
@@ -114,6 +118,7 @@ def image_life(daemon: Daemon, archive: bytes) -> None:
     daemon.post("/images/small:1/tag?repo=other&tag=2")
     daemon.delete("/images/small:1")
     daemon.delete("/images/other:2")
+    daemon.request("POST", "/images/create?fromSrc=-&repo=imported&tag=1", small_layer())
     while daemon.get("/_ping").status == 200:
         pass
 

@@ -1,18 +1,25 @@
 """The daemon is killed, and containers don't notice."""
 
+import contextlib
+import http.client
 import json
+import os
+import random
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import archives
+import leaks
 import pytest
 from daemons import Daemon, poll, running
-from programs import find
+from programs import Program, find
 
 pytestmark = pytest.mark.root
+SOAK = bool(os.environ.get("WHERRY_SOAK"))
 
 # Says that it lives, does what the file in its folder says, and ends with its own number.
 SCRIPT = """
@@ -32,65 +39,92 @@ def own_daemon() -> Iterator[Daemon]:
         yield daemon
 
 
-def fleet(daemon: Daemon, folder: Path, verb: str, start: int) -> dict[str, int]:
-    """Five running containers by name, and the number each is to end with."""
-    made = {}
-    for number in range(start, start + 5):
-        name = f"{verb}{number}"
-        (folder / name).mkdir()
-        script, stdin = (READER, True) if verb == "attach" else (SCRIPT, False)
+@dataclass
+class Sailor:
+    """A container of the fleet, and how it is to end: by itself, by its input or by a stop."""
+
+    name: str
+    number: int
+    end: str
+    folder: Path
+
+    @property
+    def code(self) -> int:
+        return self.number + (100 if self.end == "stop" else 0)
+
+    @property
+    def last(self) -> bytes:
+        return {"itself": b"last\n", "input": b"got me\ngot end\n", "stop": b"term\n"}[self.end]
+
+
+def fleet(daemon: Daemon, folder: Path, count: int) -> list[Sailor]:
+    """`count` containers that run, and have said so."""
+    sailors = []
+    for number in range(count):
+        end = ("itself", "input", "stop", "stop")[number % 4]
+        sailor = Sailor(f"sailor{number}", number + 1, end, folder / f"sailor{number}")
+        sailor.folder.mkdir()
         daemon.run(
-            *("sh", "-c", script), name=name, Env=[f"N={number}"], OpenStdin=stdin,
-            HostConfig={"Binds": [f"{folder}/{name}:/box"]},
+            *("sh", "-c", READER if end == "input" else SCRIPT), name=sailor.name,
+            Env=[f"N={sailor.number}"], OpenStdin=end == "input",
+            HostConfig={"Binds": [f"{sailor.folder}:/box"]},
         )  # fmt: skip
-        made[name] = number
-    return made
+        sailors.append(sailor)
+    for sailor in sailors:
+        logs = f"/containers/{sailor.name}/logs?stdout=1"
+        poll(lambda logs=logs: daemon.get(logs).body.endswith(b"up\n"), f"{sailor.name} is up")
+    return sailors
+
+
+@contextlib.contextmanager
+def listeners(
+    cli: Program, verb: Sequence[str], sailors: Sequence[Sailor]
+) -> Iterator[dict[str, "subprocess.Popen[bytes]"]]:
+    with contextlib.ExitStack() as stack:
+        yield {one.name: stack.enter_context(cli.popen(*verb, one.name)) for one in sailors}
 
 
 def test_twenty_containers_go_on(own_daemon: Daemon, tmp_path: Path) -> None:
+    """On each of them `logs -f`, `wait`, `attach` and its end work, and its exit code is true."""
     daemon = own_daemon
     cli = find("wherry", f"unix://{daemon.socket}")
-    verbs = {
-        verb: fleet(daemon, tmp_path, verb, 10 * i)
-        for i, verb in enumerate(["logs", "wait", "attach", "stop"], 1)
-    }
-    everybody = [name for made in verbs.values() for name in made]
-    for name in everybody:
-        logs = f"/containers/{name}/logs?stdout=1"
-        poll(lambda logs=logs: daemon.get(logs).body.endswith(b"up\n"), f"{name} is up")
-    pids = {name: daemon.state(name)["Pid"] for name in everybody}
+    sailors = fleet(daemon, tmp_path, 100 if SOAK else 20)
+    pids = {one.name: daemon.state(one.name)["Pid"] for one in sailors}
+    for _ in range(5 if SOAK else 1):
+        daemon.kill()
+        assert all(leaks.alive(pid) for pid in pids.values())
+        daemon.start()
+    assert {one.name: daemon.state(one.name)["Pid"] for one in sailors} == pids
 
-    daemon.kill()
-    assert all(Path(f"/proc/{pid}").exists() for pid in pids.values())
-    daemon.start()
-
-    assert {name: daemon.state(name)["Pid"] for name in everybody} == pids
-    with ExitStack() as stack:
-        followers = {
-            name: stack.enter_context(cli.popen("logs", "-f", name)) for name in verbs["logs"]
-        }
-        waiters = {name: stack.enter_context(cli.popen("wait", name)) for name in verbs["wait"]}
-        attached = {
-            name: stack.enter_context(cli.popen("attach", name)) for name in verbs["attach"]
-        }
-        for follower in followers.values():
-            assert follower.stdout is not None
-            assert follower.stdout.readline() == b"up\n"
-        for name in (*followers, *waiters):
-            (tmp_path / name / "end").touch()
-        for name, follower in followers.items():
-            assert follower.communicate(timeout=30)[0] == b"last\n"
-            assert daemon.wait(name) == verbs["logs"][name]
-        for name, waiter in waiters.items():
-            assert waiter.communicate(timeout=30)[0] == b"%d\n" % verbs["wait"][name]
-        for name, client in attached.items():
-            out, _ = client.communicate(b"me\nend\n", timeout=30)
-            assert out == b"got me\ngot end\n", name
-            assert client.returncode == verbs["attach"][name]
-    assert cli.ok("stop", *verbs["stop"]).split() == list(verbs["stop"])
-    for name, number in verbs["stop"].items():
-        assert cli.ok("logs", name) == "up\nterm"
-        assert daemon.state(name)["ExitCode"] == number + 100
+    talkers = [one for one in sailors if one.end == "input"]
+    others = [one for one in sailors if one.end != "input"]
+    with (
+        listeners(cli, ["logs", "-f"], sailors) as followers,
+        listeners(cli, ["wait"], sailors) as waiters,
+        listeners(cli, ["attach"], talkers) as talking,
+        listeners(cli, ["attach", "--no-stdin"], others) as listening,
+    ):
+        attached = talking | listening
+        poll(
+            lambda: daemon.log.read_text().count("/attach status=101") == len(sailors),
+            "all are attached to",
+        )
+        for one in sailors:
+            if one.end == "itself":
+                (one.folder / "end").touch()
+            elif one.end == "input":
+                stdin = talking[one.name].stdin
+                assert stdin is not None
+                stdin.write(b"me\nend\n")
+                stdin.flush()
+        stopped = [one.name for one in sailors if one.end == "stop"]
+        assert cli.ok("stop", *stopped).split() == stopped
+        for one in sailors:
+            assert followers[one.name].communicate(timeout=30) == (b"up\n" + one.last, b"")
+            assert waiters[one.name].communicate(timeout=30) == (b"%d\n" % one.code, b"")
+            assert attached[one.name].communicate(timeout=30) == (one.last, b"")
+            assert attached[one.name].returncode == one.code
+            assert daemon.state(one.name)["ExitCode"] == one.code
     daemon.clear()
     daemon.stop()
     poll(lambda: not daemon.processes(), "no process is left")
@@ -157,8 +191,14 @@ def test_a_client_of_a_killed_daemon_is_told(own_daemon: Daemon) -> None:
 
 def test_the_launcher_is_killed_during_starts(own_daemon: Daemon) -> None:
     """Each start works, or fails with a word of why; either way nothing is left of it."""
-    daemon = own_daemon
-    before = daemon.picture()
+    before = own_daemon.picture()
+    for _ in range(20 if SOAK else 1):
+        starts_while_launchers_die(own_daemon)
+        own_daemon.clear()
+        own_daemon.settled(before)
+
+
+def starts_while_launchers_die(daemon: Daemon) -> None:
     names = [daemon.create("sleep", "1000") for _ in range(10)]
     results: dict[str, tuple[int, str]] = {}
 
@@ -170,7 +210,7 @@ def test_the_launcher_is_killed_during_starts(own_daemon: Daemon) -> None:
     for i, thread in enumerate(threads):
         thread.start()
         if i in (3, 7):
-            subprocess.run(["kill", "-KILL", str(poll(daemon.launcher, "there is one"))])
+            kill(poll(daemon.launcher, "there is one"))
     for thread in threads:
         thread.join(30)
     assert sorted(results) == sorted(names)
@@ -181,20 +221,70 @@ def test_the_launcher_is_killed_during_starts(own_daemon: Daemon) -> None:
             assert json.loads(said)["message"]
             assert daemon.post(f"/containers/{name}/start").status == 204
             assert daemon.state(name)["Running"]
-    daemon.clear()
-    daemon.settled(before)
 
 
-def test_a_killed_shim_takes_its_container_along(own_daemon: Daemon) -> None:
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def shim_of(daemon: Daemon, container: str) -> int:
+    """The parent of the container's first process."""
+    stat = Path(f"/proc/{daemon.state(container)['Pid']}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["daemon-there", "daemon-away"])
+def test_a_killed_shim_takes_its_container_along(own_daemon: Daemon, away: bool) -> None:
     daemon = own_daemon
     before = daemon.picture()
-    container = daemon.run("sleep", "1000")
-    pid = daemon.state(container)["Pid"]
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    subprocess.run(["kill", "-KILL", words[1]], check=True)
-    assert daemon.wait(container) == 137
-    assert "shim" in daemon.state(container)["Error"]
-    poll(lambda: not Path(f"/proc/{pid}").exists(), "its program is gone")
-    assert daemon.post(f"/containers/{container}/start").status == 204
+    containers = [daemon.run("sleep", "1000") for _ in range(20 if SOAK else 3)]
+    spared = daemon.run("sleep", "1000")
+    pids = [daemon.state(container)["Pid"] for container in containers]
+    shims = [shim_of(daemon, container) for container in containers]
+    if away:
+        daemon.kill()
+    for shim in shims:
+        kill(shim)
+    if away:
+        daemon.start()
+    for container, pid in zip(containers, pids, strict=True):
+        assert daemon.wait(container) == 137
+        assert "shim" in daemon.state(container)["Error"]
+        poll(lambda pid=pid: not leaks.alive(pid), "its program is gone")
+        assert daemon.post(f"/containers/{container}/start").status == 204
+    assert daemon.state(spared)["Running"]
     daemon.clear()
     daemon.settled(before)
+
+
+def test_killed_at_any_moment(own_daemon: Daemon) -> None:
+    """Three clients are at work when it happens; what is then said of containers is true."""
+    daemon = own_daemon
+    before = daemon.picture()
+    chance = random.Random(0)
+    for _ in range(60 if SOAK else 3):
+        clients = [threading.Thread(target=busy, args=(daemon,)) for _ in range(3)]
+        for client in clients:
+            client.start()
+        # Not a wait for anything: the moment is what is tried.
+        threading.Event().wait(chance.uniform(0.05, 0.5))
+        daemon.kill()
+        for client in clients:
+            client.join(30)
+        daemon.start()
+        for container in daemon.containers():
+            state = daemon.state(container["Id"])
+            assert state["Running"] == bool(state["Pid"] and leaks.alive(state["Pid"]))
+        daemon.clear()
+        daemon.settled(before)
+
+
+def busy(daemon: Daemon) -> None:
+    """Make, start, end and remove containers until nobody answers."""
+    with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+        while True:
+            container = daemon.run("sleep", "1000")
+            daemon.post(f"/containers/{container}/kill")
+            daemon.wait(container)
+            assert daemon.delete(f"/containers/{container}").status == 204

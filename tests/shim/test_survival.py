@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import leaks
@@ -11,6 +13,7 @@ import pytest
 from bundles import Running, Yard, second_client, split_frames
 
 from wherry.errdefs import EngineError
+from wherry.shim import interpreter
 from wherry.shim.runtime import Exit, Runtime, Task
 
 pytestmark = pytest.mark.root
@@ -210,5 +213,29 @@ async def test_launchers_that_were_all_killed_do_not_end_the_daemons_work(yard: 
             os.kill(launcher, signal.SIGKILL)
             await _gone(launcher)
             await asyncio.sleep(0.05)
+    ran = await yard.run("echo", "hi")
+    assert ran.output == "hi\n"
+
+
+async def test_a_launcher_killed_as_soon_as_it_is_there_is_replaced(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it could be told what is to come, which then can't be sent."""
+    yard.runtime.foresee(yard.spec("true"))
+    spawn = interpreter.spawn_launcher
+    first = yard.runtime.launcher_pid
+
+    def spawn_dead(requests: socket.socket, cgroup: str) -> "subprocess.Popen[bytes]":
+        monkeypatch.setattr(interpreter, "spawn_launcher", spawn)
+        process = spawn(requests, cgroup)
+        process.kill()
+        process.wait()
+        # The kernel tells its parent before it closes the last of its descriptors.
+        requests.shutdown(socket.SHUT_RDWR)
+        return process
+
+    monkeypatch.setattr(interpreter, "spawn_launcher", spawn_dead)
+    os.kill(first, signal.SIGKILL)
+    await _gone(first)
     ran = await yard.run("echo", "hi")
     assert ran.output == "hi\n"

@@ -99,11 +99,10 @@ class Runtime:
         with theirs:
             self._process = interpreter.spawn_launcher(theirs, self.shim_cgroup)
         self._launcher = ours
-        if self._forecast:
-            wire.send_bytes(ours, self._forecast)
         self._spawned = time.monotonic()
         self._spawned_one.set()
         asyncio.get_running_loop().add_reader(ours.fileno(), self._launcher_died)
+        self._tell_forecast()
 
     def foresee(self, spec: Spec) -> None:
         """Tell what most containers will be like: what they have in common is made beforehand.
@@ -111,7 +110,10 @@ class Runtime:
         It changes nothing but the time that a start takes.
         """
         self._forecast = wire.encode({"op": "forecast", "spec": spec})
-        if self._launcher:
+        self._tell_forecast()
+
+    def _tell_forecast(self) -> None:
+        if self._launcher and self._forecast:
             with contextlib.suppress(OSError):  # one that is just ending; its successor is told
                 wire.send_bytes(self._launcher, self._forecast)
 
