@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import leaks
@@ -11,12 +12,18 @@ import pytest
 import trees
 
 from wherry.linux.mounts import RootMount
+from wherry.snapshots.directory import DirectorySnapshotter
+from wherry.snapshots.erofs import ErofsSnapshotter
 from wherry.snapshots.native import NativeSnapshotter
 from wherry.snapshots.overlay import OverlaySnapshotter
-from wherry.snapshots.unpacking import UnpackingSnapshotter
 from wherry.spec.digest import Digest
 
-DRIVERS = {"overlay": OverlaySnapshotter, "native": NativeSnapshotter}
+DRIVERS: dict[str, Callable[..., DirectorySnapshotter]] = {
+    "erofs": ErofsSnapshotter,
+    "erofs-loop": partial(ErofsSnapshotter, by_loop=True),
+    "native": NativeSnapshotter,
+    "overlay": OverlaySnapshotter,
+}
 
 
 class Store:
@@ -25,7 +32,7 @@ class Store:
     def __init__(self, driver: str, root: Path) -> None:
         self.tars: dict[Digest, bytes] = {}
         self.root = root
-        self.snapshotter: UnpackingSnapshotter = DRIVERS[driver](root, self._open_blob)
+        self.snapshotter: DirectorySnapshotter = DRIVERS[driver](root, self._open_blob)
         self.snapshotter.recover()
 
     def _open_blob(self, diff_id: Digest) -> io.BytesIO:

@@ -222,7 +222,9 @@ def test_sparse_files(store):
     with store.mounted(store.snapshotter.prepare("k", stack)) as root:
         fd = os.open("sparse", os.O_RDONLY, dir_fd=root)
         assert os.fstat(fd).st_size == hole + 4 + hole
-        assert os.fstat(fd).st_blocks * 512 < hole
+        # On the disk: what fstat says of a hole is each file system's own affair.
+        blocks = sum(path.lstat().st_blocks for path in store.root.rglob("*"))
+        assert blocks * 512 < hole
         assert os.pread(fd, 6, hole - 1) == b"\0data\0"
         os.close(fd)
     store.snapshotter.remove("k")

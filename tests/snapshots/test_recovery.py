@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 from layertars import file, layer
 
-import wherry.snapshots.unpacking
+import wherry.snapshots
 
 pytestmark = pytest.mark.root
 
-SOURCE = Path(wherry.snapshots.unpacking.__file__)
-POINTS = re.findall(r'fault\("(.+?)"\)', SOURCE.read_text())
+SOURCES = Path(wherry.snapshots.__file__).parent
+POINTS = sorted(
+    {
+        point
+        for file in SOURCES.glob("*.py")
+        for point in re.findall(r'fault\("(.+?)"\)', file.read_text())
+    }
+)
 SCRIPT = """
 import io, sys
 from pathlib import Path
@@ -33,14 +39,20 @@ snapshotter.remove_layer(diff_id)
 
 
 def test_every_durable_step_has_its_points():
-    assert len(POINTS) == len(set(POINTS)) == 9
+    assert len(POINTS) == 9
 
 
+KINDS = {
+    "erofs": "ErofsSnapshotter",
+    "native": "NativeSnapshotter",
+    "overlay": "OverlaySnapshotter",
+}
+
+
+@pytest.mark.parametrize("driver", KINDS)
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_at(point: str, make_store, tmp_path: Path):
-    driver, kind = [("overlay", "OverlaySnapshotter"), ("native", "NativeSnapshotter")][
-        POINTS.index(point) % 2
-    ]
+def test_killed_at(point: str, driver: str, make_store, tmp_path: Path):
+    kind = KINDS[driver]
     diff_id, tar = layer(file("dir/file", b"content"))
     (tmp_path / "tar").write_bytes(tar)
     store = make_store(driver)

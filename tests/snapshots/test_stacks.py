@@ -116,14 +116,15 @@ def model(stack: list[Description]) -> set[str]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(stack=st.lists(descriptions(), min_size=1, max_size=3))
-def test_overlay_native_and_the_model_agree(make_store: Callable, stack: list[Description]):
+def test_all_drivers_and_the_model_agree(make_store: Callable, stack: list[Description]):
     pictures = []
-    for driver in ("overlay", "native"):
+    for driver in ("erofs", "overlay", "native"):
         store = make_store(driver)
         applied = store.apply(*(layer(*description.members()) for description in stack))
         pictures.append(store.picture("k", applied))
         assert store.leftovers() == []
-    overlay, native = pictures
+    erofs, overlay, native = pictures
+    assert erofs == overlay
     assert overlay == native
     assert {os.fsdecode(path) for path in overlay} - {""} == model(stack)
 
@@ -160,3 +161,18 @@ def test_more_layers_than_overlayfs_takes(make_store: Callable):
     assert failure.value.kind is Kind.INVALID_ARGUMENT
     assert store.snapshotter.keys() == []
     assert store.leftovers() == []
+
+
+def test_many_images(make_store: Callable):
+    """As many as overlayfs takes, each a mount of its own; one more is refused."""
+    store = make_store("erofs")
+    layers = [layer(file(f"f{number}"), file("all", b"%d" % number)) for number in range(501)]
+    stack = store.apply(*layers)
+    shown = store.picture("k", stack[:500])
+    assert len(shown) == 502
+    with store.mounted(store.snapshotter.prepare("k", stack[:500])) as root:
+        fd = os.open("all", os.O_RDONLY, dir_fd=root)
+        assert os.read(fd, 9) == b"499"
+        os.close(fd)
+    with pytest.raises(EngineError, match="500"):
+        store.snapshotter.prepare("more", stack)

@@ -26,7 +26,7 @@ from wherry.engine.containers import Containers
 from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
 from wherry.engine.runtime_spec import build
 from wherry.engine.stores import Stores, log
-from wherry.linux.mounts import OverlayRoot
+from wherry.linux.mounts import BindRoot
 from wherry.shim.runtime import Exit, Task
 
 # What Docker answers for a container whose end nobody saw.
@@ -89,13 +89,13 @@ def _drop_unclaimed(stores: Stores, key: str) -> None:
 
 def _is_empty(stores: Stores, key: str) -> bool:
     root = stores.snapshots.mounts(key)
-    return isinstance(root, OverlayRoot) and not os.listdir(root.upper)
+    return not isinstance(root, BindRoot) and not os.listdir(root.upper)
 
 
 def _set_aside(stores: Stores, key: str) -> None:
     """Keep what a container wrote, under a name that nothing else uses."""
     root = stores.snapshots.mounts(key)
-    source = root.upper if isinstance(root, OverlayRoot) else root.source
+    source = root.source if isinstance(root, BindRoot) else root.upper
     place = stores.settings.data_root / "set-aside" / f"{key}-{time.time_ns()}"
     try:
         place.parent.mkdir(mode=0o700, exist_ok=True)

@@ -20,7 +20,7 @@ from wherry.engine.model import (
 from wherry.engine.runtime_spec import mounts, process
 from wherry.engine.stores import Stores, log
 from wherry.errdefs import EngineError, Kind
-from wherry.linux.mounts import OverlayRoot
+from wherry.linux.mounts import ImagesRoot, OverlayRoot
 
 
 def inspect(stores: Stores, container: Container) -> ContainerInspect:
@@ -108,6 +108,13 @@ def _graph_driver(stores: Stores, container_id: str) -> GraphDriver:
         # There is no merged directory: nothing of a container is in the host's mount table.
         data = {
             "LowerDir": ":".join(root.lower),
+            "UpperDir": root.upper,
+            "WorkDir": root.work,
+        }
+    elif isinstance(root, ImagesRoot):
+        # The layers are files that hold file systems; the kernel shows these to the container only.
+        data = {
+            "LowerDir": ":".join(root.paths()),
             "UpperDir": root.upper,
             "WorkDir": root.work,
         }

@@ -14,12 +14,13 @@ from wherry import errdefs
 from wherry.linux.mounts import BindRoot
 from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
 from wherry.snapshots.copying import copy_members
+from wherry.snapshots.directory import topmost_once
 from wherry.snapshots.extractor.feed import WhiteoutForm
 from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
 from wherry.snapshots.stack import Layer, Member, members
 from wherry.snapshots.tree import Item, walk
-from wherry.snapshots.unpacking import UnpackingSnapshotter, topmost_once
+from wherry.snapshots.unpacking import UnpackingSnapshotter
 from wherry.spec.digest import Digest
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
