@@ -1,11 +1,62 @@
-"""What the store asks of the disk: directories that last, and errors that name what was tried."""
+"""What the store asks of the disk: directories that last, errors that name what was tried, and
+that it is never filled to the brim."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from wherry import errdefs
+
+_STEP_MIN: Final = 1 << 20
+_STEP_MAX: Final = 1 << 26
+_KEPT: Final = 1 << 28
+_KEPT_SHARE: Final = 20  # of a small file system one twentieth
+_KEPT_INODES: Final = 10_000
+
+
+class Reserve:
+    """What of a file system is left to others, whatever an archive grows to.
+
+    A megabyte can hold a terabyte of zeros. Databases, logs and containers on the same disk must
+    not meet its end because of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._unseen = 0
+        self._step = _STEP_MIN
+
+    def spend(self, size: int) -> None:
+        """`size` bytes are about to be written. Looks at the disk every 1 to 64 MiB of them, the
+        more often the fuller it is.
+
+        Raises ResourceExhausted where fewer than 256 MiB would stay free (of a small file system:
+        a twentieth), or hardly an inode.
+        """
+        self._unseen += size
+        if self._unseen >= self._step:
+            self._unseen = 0
+            self._look()
+
+    def _look(self) -> None:
+        with trying(f"looking how full the disk of {self._path} is"):
+            disk = os.statvfs(self._path)
+        free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+        kept = min(_KEPT, size // _KEPT_SHARE)
+        if free < kept:
+            raise errdefs.exhausted(
+                f"the file system of {self._path} has only {free >> 20} MB left of {size >> 20} MB,"
+                f" and {kept >> 20} MB are kept free: remove images or containers that are not"
+                " needed, or use a larger disk"
+            )
+        self._step = max(_STEP_MIN, min((free - kept) // 4, _STEP_MAX))
+        if disk.f_files and disk.f_favail < min(_KEPT_INODES, disk.f_files // _KEPT_SHARE):
+            raise errdefs.exhausted(
+                f"the file system of {self._path} can take only {disk.f_favail} more files: remove"
+                " images or containers that are not needed"
+            )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from wherry import errdefs
-from wherry.content.disk import sync_directory, trying
+from wherry.content.disk import Reserve, sync_directory, trying
 from wherry.faults import fault
 from wherry.spec.digest import Digest
 
@@ -23,8 +23,9 @@ class Ingest:
     aborted it.
     """
 
-    def __init__(self, ref: str, directory: Path, blobs: Path) -> None:
+    def __init__(self, ref: str, directory: Path, blobs: Path, reserve: Reserve) -> None:
         self.ref = ref
+        self._reserve = reserve
         self.size = 0
         """Bytes written so far."""
         self._directory = directory
@@ -40,8 +41,9 @@ class Ingest:
         return Digest.from_hex(self._sha256.hexdigest())
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Append all of `data`. Raises ResourceExhausted where the disk is full."""
+        """Append all of `data`. Raises ResourceExhausted where the disk is nearly full."""
         self._check_open()
+        self._reserve.spend(len(data))
         with trying(f"writing {self.ref}"):
             view = memoryview(data)
             while view:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Final
 
 from wherry import errdefs
-from wherry.content.disk import make_directory, trying
+from wherry.content.disk import Reserve, make_directory, trying
 from wherry.content.ingest import Ingest
 from wherry.faults import fault
 from wherry.spec.digest import Digest
@@ -48,6 +48,7 @@ class ContentStore:
     """The blobs below `root`, which is made if it is not there."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._blobs = root / "blobs" / "sha256"
         self._ingests = root / "ingest"
         with trying(f"making the content store {root}"):
@@ -56,7 +57,11 @@ class ContentStore:
 
     def ingest(self, ref: str) -> Ingest:
         """Begin a blob. `ref` tells people what it will be; error messages begin with it."""
-        return Ingest(ref, self._ingests / os.urandom(8).hex(), self._blobs)
+        return Ingest(ref, self._ingests / os.urandom(8).hex(), self._blobs, self.reserve())
+
+    def reserve(self) -> Reserve:
+        """For something else that grows on the store's disk: a layer that is unpacked."""
+        return Reserve(self._root)
 
     def open(self, digest: Digest) -> BufferedReader:
         """The blob's bytes. They stay readable if it is deleted meanwhile. Raises NotFound."""

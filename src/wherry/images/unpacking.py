@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from wherry import errdefs
+from wherry.content.disk import Reserve
 from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError, Kind
 from wherry.images.collector import Lease
@@ -78,7 +80,7 @@ def _apply(
         return snapshots.usage(layer.diff_id).bytes
     report = _Reported(content.open(layer.blob), short(layer.diff_id), layer.size, progress)
     with open_layer(report) as tar:
-        usage = snapshots.apply(layer.diff_id, tar)
+        usage = snapshots.apply(layer.diff_id, _sparing(tar, content.reserve()))
     progress(short(layer.diff_id), layer.size, layer.size)
     return usage.bytes
 
@@ -92,6 +94,25 @@ def _verify(layer: FoundLayer, content: ContentStore) -> None:
         raise errdefs.data_loss(
             f"its uncompressed bytes have the digest {reader.digest}, not {layer.diff_id}"
         )
+
+
+def _sparing(tar: BinaryIO, reserve: Reserve) -> BinaryIO:
+    """The same stream; its reading ends with an error when the disk is nearly full."""
+    return cast("BinaryIO", _Sparing(tar, reserve))
+
+
+class _Sparing(io.BufferedIOBase):
+    def __init__(self, tar: BinaryIO, reserve: Reserve) -> None:
+        self._tar = tar
+        self._reserve = reserve
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._tar.read(-1 if size is None else size)
+        self._reserve.spend(len(data))
+        return data
 
 
 class _Reported:
