@@ -487,3 +487,15 @@ def test_key_usage_counts_what_was_written(store):
         os.unlink("etc/passwd", dir_fd=root)
     assert store.snapshotter.key_usage("key").bytes == 1000
     store.snapshotter.remove("key")
+
+
+def test_all_files_of_a_stack_are_on_one_device(store):
+    """Else programs that stay on one file system leave out what is in another layer."""
+    top = layer(file("top", b"t"), directory("own"), file("own/file"))
+    stack = store.apply(BASE, top)
+    with store.mounted(store.snapshotter.prepare("k", stack)) as root:
+        os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=root))
+        names = (".", "top", "own", "own/file", "etc", "etc/hostname", "usr/lib/libc", "new")
+        found = [os.stat(name, dir_fd=root) for name in names]
+    assert len({status.st_dev for status in found}) == 1
+    assert len({status.st_ino for status in found}) == len(names)

@@ -21,6 +21,8 @@ from layertars import (
     whiteout,
 )
 
+from wherry.errdefs import EngineError
+
 pytestmark = pytest.mark.root
 
 EXAMPLES = 200 if os.environ.get("WHERRY_SOAK") == "1" else 6

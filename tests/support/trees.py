@@ -24,13 +24,13 @@ def picture(root: int) -> dict[bytes, Picture]:
         full = os.path.join(top, path)
         if not os.path.islink(full) and os.path.isdir(full):
             paths += [os.path.join(path, name) for name in sorted(os.listdir(full))]
-    inodes: dict[int, list[bytes]] = {}
+    inodes: dict[tuple[int, int], list[bytes]] = {}
     for path in paths:
-        inodes.setdefault(os.lstat(os.path.join(top, path)).st_ino, []).append(path)
+        inodes.setdefault(_identity(os.lstat(os.path.join(top, path))), []).append(path)
     return {path: _one(top, path, inodes) for path in paths}
 
 
-def _one(top: bytes, path: bytes, inodes: dict[int, list[bytes]]) -> Picture:
+def _one(top: bytes, path: bytes, inodes: dict[tuple[int, int], list[bytes]]) -> Picture:
     full = os.path.join(top, path)  # with a slash at the end for the root, which is a magic link
     status = os.lstat(full)
     mode = status.st_mode
@@ -46,7 +46,7 @@ def _one(top: bytes, path: bytes, inodes: dict[int, list[bytes]]) -> Picture:
         name: os.getxattr(full, name, follow_symlinks=False)
         for name in os.listxattr(full, follow_symlinks=False)
     }
-    names = inodes[status.st_ino]
+    names = inodes[_identity(status)]
     return Picture(
         stat.filemode(mode)[0],
         stat.S_IMODE(mode),
@@ -56,3 +56,7 @@ def _one(top: bytes, path: bytes, inodes: dict[int, list[bytes]]) -> Picture:
         xattrs,
         tuple(names) if len(names) > 1 and not stat.S_ISDIR(mode) else (),
     )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -32,13 +32,16 @@ class OverlayRoot:
 
     `lower` names absolute paths, the TOP layer first; `upper` and `work` are on one file system.
     `volatile` (overlayfs' word) gives up durability of the upper directory: right for what is
-    deleted when it ends.
+    deleted when it ends. `one_device` is for lower directories on file systems of their own: all
+    files then have the root's device number, else `tar --one-file-system` and the like would leave
+    out what is not a directory. The file system's number is in the inode's high bits ("xino").
     """
 
     lower: tuple[str, ...]
     upper: str
     work: str
     volatile: bool = False
+    one_device: bool = False
 
     def describe(self) -> str:
         options = f"lowerdir={':'.join(self.lower)},upperdir={self.upper},workdir={self.work}"
@@ -67,6 +70,8 @@ class OverlayRoot:
                 syscalls.fsconfig_string(fs, option, "off")
             if self.volatile:
                 syscalls.fsconfig_flag(fs, "volatile")
+            if self.one_device:
+                syscalls.fsconfig_string(fs, "xino", "on")
             return _create(fs, "overlay")
         finally:
             for fd in opened:
@@ -124,7 +129,7 @@ class ImagesRoot:
 
     def over(self, lower: Sequence[str]) -> OverlayRoot:
         """The same root upon images that are mounted already, at `lower`."""
-        return OverlayRoot(tuple(lower), self.upper, self.work)
+        return OverlayRoot(tuple(lower), self.upper, self.work, one_device=True)
 
     def open(self) -> int:
         """A detached mount's descriptor, on image mounts of its own."""
