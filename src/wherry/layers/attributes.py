@@ -12,7 +12,8 @@ _OVERLAY: Final = "user.overlay."
 def is_content(name: str) -> bool:
     """Whether the attribute belongs to the file, rather than to the host that it was on.
 
-    The rule and its reason stand in the tutorial (protocol.py, "How a layer is read").
+    The rule and its reason stand in the tutorial (snapshots/protocol.py, "How a layer is
+    read").
     """
     if name.startswith("user."):
         return not name.startswith(_OVERLAY)

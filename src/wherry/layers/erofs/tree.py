@@ -24,6 +24,7 @@ from wherry.layers.tar import (
     BLOCK_DEVICE,
     CHAR_DEVICE,
     DIRECTORY,
+    FIFO,
     FILE,
     HARDLINK,
     SYMLINK,
@@ -34,7 +35,7 @@ from wherry.layers.tar.names import quoted
 _NODES: Final = {
     CHAR_DEVICE: (stat.S_IFCHR, FT_CHAR_DEVICE),
     BLOCK_DEVICE: (stat.S_IFBLK, FT_BLOCK_DEVICE),
-    "fifo": (stat.S_IFIFO, FT_FIFO),
+    FIFO: (stat.S_IFIFO, FT_FIFO),
 }
 _TYPE: Final = INODE_ALIGN - 1
 _AT_HAND: Final = 4096
