@@ -30,9 +30,14 @@ class Kind(enum.Enum):
 
 
 class EngineError(Exception):
-    """The only exception that crosses a room's edge."""
+    """The only exception that crosses a room's edge.
+
+    Its message can be written anywhere: a file's name in it that is no UTF-8 is escaped.
+    """
 
     def __init__(self, kind: Kind, message: str) -> None:
+        if not message.isascii():
+            message = message.encode("utf-8", "backslashreplace").decode()
         super().__init__(message)
         self.kind = kind
         self.message = message

@@ -74,6 +74,14 @@ def test_no_moments(value: str) -> None:
         nanoseconds("since", value)
 
 
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.5"])
+def test_moments_at_the_ends_of_time_are_judged(value: str) -> None:
+    try:
+        assert isinstance(nanoseconds("since", value), int)
+    except EngineError as error:
+        assert "neither seconds" in error.message  # noqa: PT017 - either is right: by the zone
+
+
 def test_detach_keys() -> None:
     assert detach.parse("") == b"\x10\x11"
     assert detach.parse("ctrl-a,b,ctrl-[") == b"\x01b\x1b"

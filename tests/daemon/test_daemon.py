@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -88,6 +89,40 @@ def test_a_life(daemon: Daemon) -> None:
     assert not daemon.pidfile.exists()
     _, log = process.communicate()
     assert all(line.startswith('time="') for line in log.splitlines()), log
+
+
+def test_many_descriptors_for_the_daemon_and_not_for_its_containers(daemon: Daemon) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = min(1000, hard // 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    try:
+        process = daemon.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    daemon.await_ping()
+    launcher = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    assert resource.prlimit(launcher, resource.RLIMIT_NOFILE) == (few, hard)
+
+
+def test_slow_uploads_keep_nobody_else_waiting(daemon: Daemon) -> None:
+    process = daemon.start()
+    daemon.await_ping()
+    with contextlib.ExitStack() as slow:
+        for _ in range(40):
+            client = slow.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(daemon.socket))
+            client.sendall(
+                b"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x"
+            )
+        connection = http.client.HTTPConnection("wherry", timeout=10)
+        connection.sock = slow.enter_context(socket.socket(socket.AF_UNIX))
+        connection.sock.settimeout(10)
+        connection.sock.connect(str(daemon.socket))
+        connection.request("GET", "/images/json")  # from the database, by a thread
+        assert connection.getresponse().status == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
 
 
 def test_what_a_killed_daemon_left_is_no_obstacle(daemon: Daemon) -> None:

@@ -20,6 +20,18 @@ WORDS = (
     *("80/tcp", "99999/udp", "1-0", "size=1m", "mode=17777", "mode=x", "exec,size=-1", "uid=x"),
     *("127.0.0.1", "::1", "fe80::1%a\nb", "x:127.0.0.1", "host:host-gateway", "x" * 65, "x" * 256),
     *("x/" * 2100, "line\nbreak", "zero\0byte", "\x1b[2J", "\u202e", "\U0001f6a2", "\ufffe", " "),
+    *(
+        "[",
+        "[a-",
+        "[]-a]",
+        "\\",
+        "(" * 5000,
+        "a{99999999999}",
+        "*",
+        "(?P<x>",
+        "0001-01-01T00:00:00",
+    ),
+    *("9999-12-31T23:59:59-23:00", "9" * 400 + "h", "nan", "inf", "-inf", "1e400", "1h", "ctrl-@"),
     *("json", "runc", "tmpfs", "bind", "volume", "image", "no", "always", "rprivate", "shared"),
 )
 NUMBERS = (

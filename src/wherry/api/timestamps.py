@@ -4,9 +4,9 @@ import re
 
 from wherry import errdefs
 
-_SECONDS = re.compile(r"(-?\d{1,18})(?:\.(\d{1,9})\d*)?")
+_SECONDS = re.compile(r"(-?[0-9]{1,18})(?:\.([0-9]{1,9})[0-9]*)?")
 _NANOS = 1_000_000_000
-_FRACTION = re.compile(r"\.(\d+)")
+_FRACTION = re.compile(r"\.([0-9]+)")
 
 
 def nanoseconds(name: str, value: str) -> int:
@@ -22,11 +22,11 @@ def nanoseconds(name: str, value: str) -> int:
     whole = _FRACTION.sub("", value, count=1)
     try:
         moment = datetime.datetime.fromisoformat(whole)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            moment = moment.astimezone()
+        seconds = int(moment.timestamp())
+    except (ValueError, OverflowError) as error:  # the latter in the years 1 and 9999
         raise errdefs.invalid(
             f"invalid value for {name!r}: {value!r} is neither seconds of the epoch nor RFC 3339"
         ) from error
-    if moment.tzinfo is None:
-        moment = moment.astimezone()
-    seconds = int(moment.timestamp())
     return seconds * _NANOS + (int(fraction[1][:9].ljust(9, "0")) if fraction else 0)

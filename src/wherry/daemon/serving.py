@@ -5,9 +5,11 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from wherry import __version__, errdefs
 from wherry.api.application import Api
@@ -21,17 +23,31 @@ from wherry.engine.settings import Settings
 
 log = logging.getLogger("wherry.daemon")
 
+# How many clients may be slow at once: each upload has a thread that waits for its bytes, and so
+# has each look at a file system that does not answer. Threads come into being when they are needed.
+_THREADS = 64
+
 
 def serve(options: Options) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status."""
     logformat.set_up(options.log_level)
     os.umask(0o022)
+    _raise_file_limit()
     try:
         asyncio.run(_Daemon(options).run())
     except errdefs.EngineError as error:
         print(f"failed to start daemon: {error.message}", file=sys.stderr)
         return 1
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Each container and each client takes a descriptor or more; many shells give 1,024.
+
+    Containers are not to inherit it: see `spawn_launcher`.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Daemon:
@@ -42,6 +58,7 @@ class _Daemon:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_exception)
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "wherryd"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, log.info, "nothing is reloaded on SIGHUP")

@@ -92,7 +92,7 @@ def _check(filters: dict[str, list[str]]) -> None:
         for value in values:
             if name == "status" and value not in _STATES:
                 raise errdefs.invalid(f"invalid filter 'status={value}'")
-            if name == "exited" and not re.fullmatch(r"-?\d{1,9}", value):
+            if name == "exited" and not re.fullmatch(r"-?[0-9]{1,9}", value):
                 raise errdefs.invalid(f"invalid filter 'exited={value}'")
 
 
@@ -127,7 +127,7 @@ def _matches(pattern: str, text: str) -> bool:
         return True
     try:
         return re.search(pattern, text) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):  # `a{9999999999}`, a thousand parentheses
         return pattern in text
 
 

@@ -82,10 +82,10 @@ def _moment(value: str) -> float:
     try:
         moment = datetime.datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.astimezone()).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter in the years 1 and 9999
         pass
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = value[:-1], value[-1:]
-    if unit in units and number.isascii() and number.isdigit():
+    if unit in units and number.isascii() and number.isdigit() and len(number) < 16:
         return time.time() - int(number) * units[unit]
     raise errdefs.invalid(f"invalid filter 'until={value}'")

@@ -1,12 +1,17 @@
 """How the launcher is executed: from a copy of the interpreter that can't be written to."""
 
+import contextlib
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
 
 from wherry.linux import syscalls as sc
+
+# What this process was started with, before it may have raised it for itself.
+_FILE_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 _SEALS = 1 | 2 | 4 | 8  # F_SEAL_SEAL, _SHRINK, _GROW, _WRITE
 _BOOT = """
@@ -46,13 +51,14 @@ def _sealed_copy(path: str) -> int:
 def spawn_launcher(requests: socket.socket, cgroup: str) -> "subprocess.Popen[bytes]":
     """Start the launcher with its end of the request socket.
 
-    It finds `wherry` and nothing else beyond the standard library; its environment is empty.
+    It finds `wherry` and nothing else beyond the standard library; its environment is empty. Its
+    limit of open files, which containers inherit, is the one that this process was started with.
     """
     python = os.path.realpath(sys.executable)
     packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     fd = open_protected(python)
     try:
-        return subprocess.Popen(
+        launcher = subprocess.Popen(
             [python, "-I", "-S", "-c", _BOOT, packages, str(requests.fileno()), cgroup],
             executable=f"/proc/self/fd/{fd}",
             pass_fds=(fd, requests.fileno()),
@@ -63,3 +69,6 @@ def spawn_launcher(requests: socket.socket, cgroup: str) -> "subprocess.Popen[by
         )
     finally:
         os.close(fd)
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE, _FILE_LIMIT)
+    return launcher
