@@ -104,17 +104,19 @@ def known() -> tuple[str, ...]:
     return NAMES[: LAST + 1]
 
 
-def parse(text: str) -> str:
+def parse(text: str, field: str = "") -> str:
     """The name (CAP_NET_ADMIN, or ALL) of one in any of Docker's forms: net_admin, CAP_NET_ADMIN.
 
-    Raises EngineError INVALID_ARGUMENT naming it and what it may have meant.
+    Raises EngineError INVALID_ARGUMENT naming it and what it may have meant, and the `field` of a
+    request that it was in.
     """
     name = text.upper()
     if name == ALL:
         return ALL
     name = name if name.startswith("CAP_") else f"CAP_{name}"
     if name not in NUMBERS:
-        raise errdefs.invalid(f'unknown capability: "{name}"{_hint(name)}')
+        where = f"invalid {field}: " if field else ""
+        raise errdefs.invalid(f'{where}unknown capability: "{name}"{_hint(name)}')
     if NUMBERS[name] > LAST:
         raise errdefs.invalid(f"capability {name} is not known to this kernel")
     return name
@@ -127,21 +129,14 @@ def merge(cap_add: Iterable[str], cap_drop: Iterable[str], privileged: bool = Fa
     ones; else it is the default ones without the dropped ones, and then the added ones. Raises
     EngineError INVALID_ARGUMENT for an unknown name.
     """
-    add = [_asked("CapAdd", text) for text in cap_add]
-    drop = {_asked("CapDrop", text) for text in cap_drop}
+    add = [parse(text, "CapAdd") for text in cap_add]
+    drop = {parse(text, "CapDrop") for text in cap_drop}
     if privileged:
         return list(known())
     if ALL in add:
         return [name for name in known() if name not in drop]
     kept = [] if ALL in drop else [name for name in DEFAULT if name not in drop]
     return list(dict.fromkeys([*kept, *add]))
-
-
-def _asked(field: str, text: str) -> str:
-    try:
-        return parse(text)
-    except errdefs.EngineError as error:
-        raise errdefs.EngineError(error.kind, f"invalid {field}: {error.message}") from None
 
 
 def mask(names: Iterable[str]) -> int:

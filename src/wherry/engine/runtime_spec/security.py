@@ -86,7 +86,7 @@ def capability_set(config: HostConfig, host: Host) -> list[str]:
 def refuse_missing_capabilities(config: HostConfig, host: Host) -> None:
     """Raises InvalidArgument for a capability that is asked for by its name and can't be given."""
     for text in config.cap_add or []:
-        name = capabilities.parse(text)
+        name = capabilities.parse(text, "CapAdd")
         if name != capabilities.ALL and not host.has_capability(name):
             raise errdefs.invalid(
                 f"capability {name}: this daemon does not have it itself, so no container of it "
