@@ -93,8 +93,7 @@ def leftovers(where: Settings) -> list[str]:
     found = [str(path) for path in (where.exec_root / "containers").iterdir()]
     found += [str(path) for path in (where.data_root / "containers").iterdir()]
     found += [str(path) for path in where.data_root.glob("set-aside/*")]
-    active = where.data_root / "snapshots" / "overlay" / "active"
-    found += [str(path) for path in active.iterdir()] if active.exists() else []
+    found += [str(path) for path in where.data_root.glob("snapshots/*/active/*")]
     if pids := cgroups.detect().pids(where.cgroup_parent):
         found.append(f"processes {pids}")
     mounts = Path("/proc/self/mountinfo").read_text()
@@ -212,7 +211,8 @@ async def test_a_second_run_adds_to_the_log(engine: Engine) -> None:
 
 async def test_the_engine_says_what_it_is(engine: Engine) -> None:
     info = await engine.system.info()
-    assert (info.containers, info.images, info.driver) == (0, 1, "overlay")
+    assert (info.containers, info.images) == (0, 1)
+    assert info.driver == engine._stores.snapshots.name
     assert info.ncpu >= 1
     assert info.mem_total > 1 << 20
     version = await engine.system.version()
@@ -235,23 +235,21 @@ async def test_an_image_in_use_stays(engine: Engine) -> None:
     await engine.images.tag("other/name:v1", "busybox", "")
 
 
-async def test_what_a_forced_removal_left_goes_with_the_last_container(
-    engine: Engine, where: Settings
-) -> None:
-    layers = where.data_root / "snapshots" / "overlay" / "layers"
-    blobs = where.data_root / "content" / "blobs" / "sha256"
+async def test_what_a_forced_removal_left_goes_with_the_last_container(engine: Engine) -> None:
+    snapshots = engine._stores.snapshots
+    content = engine._stores.images.collector.content
     first, last = [await create(engine, "true") for _ in range(2)]
     await engine.images.delete("busybox", True, False)
     assert await engine.images.list(False, {}, False, False) == []
     await engine.containers.remove(first, False, False, False)
     await engine._stores.settle()
-    assert len(list(layers.iterdir())) == 1
+    assert len(snapshots.layers()) == 1
     await engine.containers.start(last)  # its files are all there
     await (await engine.containers.wait(last, "not-running")).result()
     await engine.containers.remove(last, False, False, False)
     await engine._stores.settle()
-    assert list(layers.iterdir()) == []
-    assert list(blobs.iterdir()) == []
+    assert snapshots.layers() == []
+    assert content.digests() == []
 
 
 async def test_a_broken_upload_leaves_nothing(engine: Engine) -> None:
