@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wherry.linux.mounts import OverlayRoot
+from wherry.linux.mounts import OverlayRoot, RootMount
 from wherry.shim.runtime import Attach, Exit, Runtime, Start, Task
 
 CAPABILITIES = [
@@ -142,15 +142,22 @@ class Yard:
         return make_spec(secrets.token_hex(32), self.parent, *args, terminal=terminal)
 
     async def start(
-        self, spec: dict[str, Any], *, stdin: bool = False, attach: bool = True, **options: Any
+        self,
+        spec: dict[str, Any],
+        *,
+        stdin: bool = False,
+        attach: bool = True,
+        rootfs: RootMount | None = None,
+        **options: Any,
     ) -> Running:
+        """`rootfs` in place of the busybox layer; `options` are those of `Start`."""
         container_id = spec["linux"]["cgroupsPath"].rpartition("/")[2]
         bundle, root = self.bundle(spec, container_id)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         attaches = [Attach(theirs, stdin, True, True)] if attach else []
         start = Start(
-            container_id, bundle, spec, root, bundle / "log", attaches=attaches, **options
+            container_id, bundle, spec, rootfs or root, bundle / "log", attaches=attaches, **options
         )
         start.open_stdin, start.stdin_once = stdin, stdin
         try:

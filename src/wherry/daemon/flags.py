@@ -43,7 +43,7 @@ FLAGS = (
     Flag("log-opt", Kind.MAP, "Default log options: max-size, max-file", key="log-opts"),
     Flag("pidfile", Kind.TEXT, "Where the process ID is written (default: in the exec root)", "p"),
     Flag("shutdown-timeout", Kind.NUMBER, "Seconds that requests and stops get (default 15)"),
-    Flag("storage-driver", Kind.TEXT, "overlay or native (default: what works)", "s"),
+    Flag("storage-driver", Kind.TEXT, "erofs, overlay or native (default: what works)", "s"),
     # Of dockerd's networking; the values that ask for nothing are taken.
     Flag("bridge", Kind.TEXT, "Only none so far", "b"),
     Flag("experimental", Kind.BOOLEAN, "Only false"),

@@ -80,7 +80,9 @@ def _open_stores(settings: Settings, runtime: Runtime) -> Stores:
     database = Database.open(root / "wherry.db")
     try:
         content = ContentStore(root / "content")
-        snapshots = drivers.choose(root, settings.storage_driver, opener(content, database))
+        snapshots = drivers.choose(
+            root, settings.storage_driver, opener(content, database), runtime.release
+        )
         images = ImageStore(content, snapshots, database)
         return Stores(
             settings=settings,

@@ -18,11 +18,12 @@ from typing import NoReturn
 
 from wherry import errdefs
 from wherry.libcontainer import sync
-from wherry.linux import cgroups
+from wherry.linux import cgroups, mounts
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, gathering, shim, wire
-from wherry.shim.order import Order, encode, read_order
+from wherry.shim.lending import Lending
+from wherry.shim.order import Order, encode, read_details, read_order
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
 from wherry.spec.runtime import Spec
@@ -124,6 +125,7 @@ class Launcher:
         self.requests = requests
         self.cgroups = hierarchy
         self.forecast: Spec = {}
+        self.layers = Lending()
         self._spare: Spare | None = None
         # The way to the shim that is at work; it closes when the container runs.
         self._busy: socket.socket | None = None
@@ -140,10 +142,12 @@ class Launcher:
             if not data:
                 return
             if not fds:
-                self._foresee(data)
+                self._hear(wire.decode(data))
                 continue
             try:
-                self._hand_over(data, fds)
+                self._hand_over(self._lend(data), data, fds)
+            except errdefs.EngineError as error:
+                _refuse(fds[0], error)
             except OSError as error:
                 _refuse(fds[0], errdefs.from_os_error("forking a shim", error))
             finally:
@@ -165,22 +169,34 @@ class Launcher:
         self._busy = None
         return requested
 
-    def _foresee(self, data: bytes) -> None:
-        """From now on spares prepare for this; the one that did not is let go."""
-        self.forecast = wire.decode(data)["spec"]
+    def _hear(self, message: Message) -> None:
+        if message["op"] == "release":
+            self.layers.release(message["path"])
+            return
+        # From now on spares prepare for this forecast; the one that did not is let go.
+        self.forecast = message["spec"]
         if self._spare:
             self._spare.close()
             self._spare = None
 
-    def _hand_over(self, data: bytes, fds: list[int]) -> None:
+    def _lend(self, data: bytes) -> bytes:
+        """Mount the layers that the order's root stands on, if these are images."""
+        if not read_order(data).lends:
+            return b""
+        root = mounts.root_mount_from_json(read_details(data)[0]["rootfs"])
+        assert isinstance(root, mounts.ImagesRoot)
+        return self.layers.lend(root.paths(), root.by_loop)
+
+    def _hand_over(self, lent: bytes, data: bytes, fds: list[int]) -> None:
         """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
         for spare in (self._spare, None, None):
             taker = spare or self._fork_spare({})
             self._spare = None
+            message = lent + b"\0" + data
             try:
-                wire.send_bytes(taker.shim, data, tuple(fds))
+                wire.send_bytes(taker.shim, message, tuple(fds))
                 # Only now: the child must not work for a shim that is not there.
-                wire.send_bytes(taker.child, data, (fds[0],))
+                wire.send_bytes(taker.child, message, (fds[0],))
             except ConnectionError:
                 taker.shim.close()
                 continue

@@ -18,14 +18,15 @@ from wherry.linux.mounts import RootMountDocument
 from wherry.shim.wire import VERSION, AttachFlags
 
 _FIELDS = 9
-_TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once")
+_TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "lends")
 
 
 @dataclass
 class Order:
     """What a shim needs to know of the container it is to start.
 
-    `special`: not what a waiting child can become, see `libcontainer.create.expect`. An empty
+    `special`: not what a waiting child can become, see `libcontainer.create.expect`. `lends`: the
+    root stands on images that the launcher mounts and lends (`lending`). An empty
     `log` path means that nothing is logged. `attaches` are in the order of their descriptors.
     """
 
@@ -37,6 +38,7 @@ class Order:
     special: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
+    lends: bool = False
     log: str = ""
     log_max_size: int = 0
     log_max_files: int = 0
@@ -67,7 +69,7 @@ def _words(flags: AttachFlags) -> str:
 def read_order(data: bytes) -> Order:
     """In few words, see above: one shim runs this once."""
     _, own, run_dir, cgroup, traits, log, size, files, attaches, _ = data.split(b"\0", _FIELDS)
-    terminal, shares_pids, special, open_stdin, stdin_once = (each == 121 for each in traits)
+    terminal, shares_pids, special, open_stdin, stdin_once, lends = (y == 121 for y in traits)
     return Order(
         own.decode(),
         run_dir.decode(errors="surrogateescape"),
@@ -77,6 +79,7 @@ def read_order(data: bytes) -> Order:
         special,
         open_stdin,
         stdin_once,
+        lends,
         log.decode(errors="surrogateescape"),
         int(size),
         int(files),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wherry import errdefs
 from wherry.linux import cgroups, seccomp
-from wherry.linux.mounts import RootMount, root_mount_to_json
+from wherry.linux.mounts import ImagesRoot, RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
 from wherry.shim.hanging import end_shim
 from wherry.shim.order import Details, Order, encode
@@ -42,6 +42,8 @@ _HAND_OVER_SECONDS = 1.0
 # A launcher that lives less than these seconds, this many times in a row, is given up.
 _TOO_SOON = 1.0
 _PATIENCE = 5
+# Seconds until a launcher that has much to do is told something again.
+_BUSY = 0.05
 
 
 @dataclass
@@ -84,12 +86,14 @@ class Runtime:
         self._closing = False
         self._filters: dict[str, bytes] = {}
         self._forecast = b""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._spawned = 0.0
         self._spawned_one = asyncio.Event()
         self._failures = 0
 
     async def open(self) -> None:
         """Start the launcher. It loads its modules while the caller goes on."""
+        self._loop = asyncio.get_running_loop()
         self.exec_root.joinpath("containers").mkdir(0o711, parents=True, exist_ok=True)
         self._spawn()
 
@@ -116,6 +120,22 @@ class Runtime:
         if self._launcher and self._forecast:
             with contextlib.suppress(OSError):  # one that is just ending; its successor is told
                 wire.send_bytes(self._launcher, self._forecast)
+
+    def release(self, path: str) -> None:
+        """The layer in the file `path` is gone: nobody must hold a mount of it. From any thread."""
+        message = wire.encode({"op": "release", "path": path})
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._say, message)
+
+    def _say(self, message: bytes) -> None:
+        if self._launcher is None:
+            return
+        try:
+            wire.send_bytes(self._launcher, message)
+        except BlockingIOError:
+            asyncio.get_running_loop().call_later(_BUSY, self._say, message)
+        except OSError:
+            return  # it is just ending, and its successor holds nothing and is told what matters
 
     def _launcher_died(self) -> None:
         self._let_go()
@@ -251,6 +271,7 @@ class Runtime:
             special=shares_pids or any(one["type"] == "user" for one in namespaces),
             open_stdin=start.open_stdin,
             stdin_once=start.stdin_once,
+            lends=isinstance(start.rootfs, ImagesRoot),
             log=str(start.log_path or ""),
             log_max_size=start.log_max_size,
             log_max_files=start.log_max_files,

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from wherry import errdefs
 from wherry.libcontainer import bundle, create
@@ -21,6 +22,7 @@ from wherry.linux import syscalls as sc
 from wherry.linux.cgroups import Cgroups
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
+from wherry.shim.lending import lent_paths
 from wherry.shim.order import Order, read_details, read_order
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
@@ -50,13 +52,14 @@ def main(
     child = _Child(orders, child_orders, stdio, cgroups)
     expected = create.expect(child.orders(child.hear), forecast, cgroups)
     child_orders.close()
-    data, fds = wire.receive_bytes(orders)
-    if not data:
+    message, fds = wire.receive_bytes(orders)
+    if not message:
         return
+    lent, _, data = message.partition(b"\0")
     order = read_order(data)
     if order.special:
         expected.cancel()
-        expected = create.deliver(child.orders(lambda: (order, data, fds[:1])))
+        expected = create.deliver(child.orders(lambda: _Told(order, lent, data, fds[:1])))
     stdio.close_theirs()
     Shim(order, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups, orders).run(expected)
 
@@ -89,6 +92,15 @@ class _Stdio:
             os.close(fd)
 
 
+class _Told(NamedTuple):
+    """The request as the child gets it, with the layers that it is lent."""
+
+    order: Order
+    lent: bytes
+    data: bytes
+    control: list[int]
+
+
 class _Child:
     """What the child is told, once a container is wanted; used in that process alone."""
 
@@ -102,29 +114,34 @@ class _Child:
         # work any more.
         self.control: list[int] = []
 
-    def orders(self, hear: Callable[[], tuple[Order, bytes, list[int]]]) -> create.Orders:
-        return create.Orders(lambda: self._read(*hear()), self._record, lambda: self.control)
+    def orders(self, hear: Callable[[], _Told]) -> create.Orders:
+        return create.Orders(lambda: self._read(hear()), self._record, lambda: self.control)
 
-    def hear(self) -> tuple[Order, bytes, list[int]]:
+    def hear(self) -> _Told:
         """Wait for the request. EOFError if none will come, or one that needs a midwife."""
         self.shims.close()  # else the launcher would not see that the shim has been killed
-        data, fds = wire.receive_bytes(self._orders)
-        if not data:
+        message, fds = wire.receive_bytes(self._orders)
+        if not message:
             raise EOFError
+        lent, _, data = message.partition(b"\0")
         order = read_order(data)
         if order.special:
             raise EOFError
-        return order, data, fds
+        return _Told(order, lent, data, fds)
 
-    def _read(self, order: Order, data: bytes, control: list[int]) -> Blueprint:
+    def _read(self, told: _Told) -> Blueprint:
         """The request, and what it points to."""
-        self.order, self.control = order, control
-        details, program = read_details(data)
+        order = told.order
+        self.order, self.control = order, told.control
+        details, program = read_details(told.data)
+        root = mounts.root_mount_from_json(details["rootfs"])
+        if isinstance(root, mounts.ImagesRoot) and told.lent:
+            root = root.over(lent_paths(told.lent))
         stdin = self.stdio.stdin if order.open_stdin else -1
         return Blueprint(
             id=order.id,
             spec=bundle.read_spec(details["bundle"]),
-            root=mounts.root_mount_from_json(details["rootfs"]),
+            root=root,
             staging=f"{order.run_dir}/rootfs",
             cgroups=self.cgroups,
             cgroup_path=order.cgroup,

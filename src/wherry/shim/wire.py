@@ -5,9 +5,10 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
 
 ::
 
-    daemon -> launcher   forecast {spec}
+    daemon -> launcher   forecast {spec} | release {path}
     daemon -> launcher   start + [control, attached streams ...]        `order` has its form
-    launcher -> shim     the same bytes and descriptors; the bytes to its child too
+    launcher -> shim     which layers it lends, a zero byte, the same bytes and
+                         descriptors; the bytes to its child too
     shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
@@ -26,6 +27,8 @@ VERSION = 1
 # this does not fit a socket's default buffer (net.core.wmem_default, 208 KiB).
 LIMIT = 200_000
 MAX_DESCRIPTORS = 64
+# What a launcher adds to it: a descriptor's number for each layer.
+_ADDED = 8_000
 
 
 class AttachFlags(TypedDict):
@@ -53,6 +56,7 @@ class Message(TypedDict, total=False):
     op: str
     n: int
     spec: Spec  # forecast
+    path: str  # release
     # kill, resize, attach
     signal: int
     height: int
@@ -109,7 +113,7 @@ def receive_bytes(end: socket.socket) -> tuple[bytes, list[int]]:
     """The same, undecoded; no bytes at end of file."""
     fds = array.array("i")
     space = socket.CMSG_SPACE(MAX_DESCRIPTORS * fds.itemsize)
-    data, ancillary, _, _ = end.recvmsg(LIMIT, space, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = end.recvmsg(LIMIT + _ADDED, space, socket.MSG_CMSG_CLOEXEC)
     for level, kind, raw in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])

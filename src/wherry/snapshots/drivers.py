@@ -1,88 +1,123 @@
-"""Which snapshotter a data root has: the one asked for, the one in use, or the best that works."""
+"""Which snapshotter a data root has: the one recorded there, the one asked for, or the best that
+works."""
 
 import contextlib
 import os
-import stat
-import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.linux.mounts import OverlayRoot
+from wherry.snapshots import probing
+from wherry.snapshots.directory import DirectorySnapshotter
+from wherry.snapshots.erofs import ErofsSnapshotter
 from wherry.snapshots.native import NativeSnapshotter
 from wherry.snapshots.overlay import OverlaySnapshotter
-from wherry.snapshots.protocol import Snapshotter
 from wherry.spec.digest import Digest
 
-_DRIVERS: Final = {"overlay": OverlaySnapshotter, "native": NativeSnapshotter}
+# The best first.
+NAMES: Final = ("erofs", "overlay", "native")
 _DOCKERS_NAMES: Final = {"overlay2": "overlay", "vfs": "native"}
+_RECORD: Final = "driver"
+
+OpenBlob = Callable[[Digest], BinaryIO]
+Released = Callable[[str], None]
 
 
-def choose(root: Path, wanted: str | None, open_blob: Callable[[Digest], BinaryIO]) -> Snapshotter:
+@dataclass(frozen=True)
+class _Choice:
+    """A driver that works here, or why it does not."""
+
+    make: Callable[..., DirectorySnapshotter]
+    refused: str | None = None
+    how: str = ""
+
+
+def choose(
+    root: Path, wanted: str | None, open_blob: OpenBlob, released: Released | None = None
+) -> DirectorySnapshotter:
     """The snapshotter of the data root `root`; its files are in `root`/snapshots/<driver>.
 
-    `wanted` is a driver's name, or Docker's for the same (overlay2, vfs). Without one, a driver
-    that has layers here stays: another would not see them. `status()` says why it was chosen.
-    `open_blob` gives the uncompressed tar of a layer, for `open_tar` of a driver that keeps none.
-    Raises InvalidArgument for an unknown name, Unavailable if the driver does not work here.
+    `wanted` is a driver's name, or Docker's for the same (overlay2, vfs). Without one, the driver
+    that the root has stays. `status()` says why it was chosen. `open_blob` gives the uncompressed
+    tar of a layer, for `open_tar` of a driver that keeps none; `released` is told the file of a
+    layer that is removed. Raises InvalidArgument for an unknown name, Conflict if the root has
+    layers of another driver, Unavailable if the driver does not work here.
     """
     snapshots = root / "snapshots"
-    if wanted:
-        name, reason = _DOCKERS_NAMES.get(wanted, wanted), "it was asked for"
-        if name not in _DRIVERS:
-            raise errdefs.invalid(
-                f"no such storage driver: {wanted} (there are {', '.join(_DRIVERS)})"
-            )
-    else:
-        in_use = next((name for name in _DRIVERS if _has_layers(snapshots / name)), None)
-        name, reason = in_use or "overlay", "the data root has layers of it" if in_use else ""
-    if name == "overlay":
-        refused = probe_overlay(snapshots)
-        if refused and reason:
+    name = _DOCKERS_NAMES.get(wanted, wanted) if wanted else None
+    if name is not None and name not in NAMES:
+        raise errdefs.invalid(f"no such storage driver: {wanted} (there are {', '.join(NAMES)})")
+    recorded = recorded_driver(snapshots)
+    if name and recorded and name != recorded:
+        raise errdefs.conflict(
+            f"the data root {root} has layers of the storage driver {recorded}, which {name} does "
+            f"not see; leave out --storage-driver, or use another --data-root"
+        )
+    fixed = recorded or name
+    reason = "the data root has layers of it" if recorded else "it was asked for" if name else ""
+    refusals: list[str] = []
+    for each in [fixed] if fixed else NAMES:
+        choice = _look(each, snapshots)
+        if choice.refused is None:
+            _record(snapshots, each)
+            words = [reason, choice.how, *refusals]
+            said = "; ".join(word for word in words if word)
+            more = {"released": released} if each == "erofs" else {}
+            return choice.make(snapshots / each, open_blob, said, **more)
+        if fixed:
             raise errdefs.unavailable(
-                f"the storage driver overlay ({reason}) does not work in {root}: {refused}"
+                f"the storage driver {each} ({reason}) does not work in {root}: {choice.refused}"
             )
-        if refused:
-            name, reason = "native", f"overlay does not work here: {refused}"
-    return _DRIVERS[name](snapshots / name, open_blob, reason or "overlayfs works here")
+        refusals.append(f"{each} does not work here: {choice.refused}")
+    raise errdefs.unavailable(f"no storage driver works in {root}: {'; '.join(refusals)}")
 
 
-def probe_overlay(directory: Path) -> str | None:
-    """Why overlayfs cannot work on the file system of `directory`; None if it can.
-
-    Mounts a tiny overlay, detached, so that it is in no mount table, removes a file through it and
-    replaces a directory, and looks whether the signs of that are in the upper directory.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as scratch:
-            return _try_overlay(Path(scratch))
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"{(error.strerror or str(error)).lower()}{where}"
-
-
-def _try_overlay(scratch: Path) -> str | None:
-    for name in ("lower/dir", "upper", "work"):
-        (scratch / name).mkdir(parents=True)
-    (scratch / "lower/file").touch()
-    upper = scratch / "upper"
-    mount = OverlayRoot((str(scratch / "lower"),), str(upper), str(scratch / "work")).open()
-    try:
-        os.unlink("file", dir_fd=mount)
-        os.rmdir("dir", dir_fd=mount)
-        os.mkdir("dir", dir_fd=mount)
-    finally:
-        os.close(mount)
-    if not stat.S_ISCHR((upper / "file").lstat().st_mode):
-        return "a removed file leaves no whiteout device"
-    if os.getxattr(upper / "dir", "trusted.overlay.opaque") != b"y":
-        return "a replaced directory is not marked opaque"
-    return None
-
-
-def _has_layers(driver: Path) -> bool:
+def recorded_driver(snapshots: Path) -> str | None:
+    """The driver that has layers or snapshots here."""
     with contextlib.suppress(OSError):
-        return bool(os.listdir(driver / "layers"))
+        name = (snapshots / _RECORD).read_text().strip()
+        if name in NAMES and _is_in_use(snapshots / name):
+            return name
+    return next((name for name in NAMES if _is_in_use(snapshots / name)), None)
+
+
+def _record(snapshots: Path, name: str) -> None:
+    try:
+        snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = snapshots / f"{_RECORD}.new"
+        new.write_text(f"{name}\n")
+        new.rename(snapshots / _RECORD)
+    except OSError as error:
+        raise errdefs.from_os_error(f"recording the driver in {snapshots}", error) from error
+
+
+def _look(name: str, snapshots: Path) -> _Choice:
+    """Whether the driver works here; tried, not guessed."""
+    if name == "native":
+        return _Choice(NativeSnapshotter)
+    if name == "overlay":
+        return _Choice(
+            OverlaySnapshotter, probing.why_no_overlay(snapshots), "overlayfs works here"
+        )
+    from_files = probing.why_no_images(snapshots, by_loop=False)
+    if from_files is None:
+        return _Choice(ErofsSnapshotter, None, "the kernel mounts images from files")
+    by_loop = probing.why_no_images(snapshots, by_loop=True)
+    if by_loop is None:
+        return _Choice(
+            partial(ErofsSnapshotter, by_loop=True),
+            None,
+            f"images are mounted by loop devices, because not from files: {from_files}",
+        )
+    return _Choice(ErofsSnapshotter, f"from files: {from_files}; by loop devices: {by_loop}")
+
+
+def _is_in_use(driver: Path) -> bool:
+    for name in ("layers", "active"):
+        with contextlib.suppress(OSError):
+            if os.listdir(driver / name):
+                return True
     return False
