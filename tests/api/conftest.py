@@ -234,6 +234,23 @@ class FakeImages:
         else:
             self.load_ended.set_result("")
 
+    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        self.save_refs = refs
+        self.save_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            if "nothing" in refs:
+                raise errdefs.not_found("No such image: nothing")
+            yield b"a "
+            if "endless" in refs:
+                while True:
+                    await asyncio.sleep(0)
+                    yield bytes(65536)
+            if "damaged" in refs:
+                raise errdefs.data_loss("a layer is cut off")
+            yield b"tar"
+        finally:
+            self.save_ended.set_result(None)
+
     async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
         self.imported = (request, b"".join([piece async for piece in stream]))
         return "sha256:" + "3" * 64

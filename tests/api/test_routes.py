@@ -318,6 +318,51 @@ async def test_import_from_elsewhere_is_refused_by_name(served) -> None:
         assert "only fromSrc=-" in message(answer)
 
 
+async def test_save_sends_an_archive(served) -> None:
+    for target, refs in [
+        ("/images/a%2Fb:1/get", ["a/b:1"]),
+        ("/images/a/b:1/get", ["a/b:1"]),
+        ("/images/get?names=a&names=b:2", ["a", "b:2"]),
+    ]:
+        answer = await served.call("GET", target)
+        assert (answer.status, answer.body) == (200, b"a tar")
+        assert answer.headers["content-type"] == "application/x-tar"
+        assert served.engine.images.save_refs == refs
+
+
+async def test_save_of_what_is_not_there_has_a_status(served) -> None:
+    answer = await served.call("GET", "/images/get?names=a&names=nothing")
+    assert (answer.status, message(answer)) == (404, "No such image: nothing")
+
+
+async def test_save_of_nothing_and_of_one_platform_are_refused(served) -> None:
+    for target in ("/images/get", "/images/get?names=", "/images/get?names=a&names="):
+        answer = await served.call("GET", target)
+        assert answer.status == 400
+        assert "names" in message(answer)
+    answer = await served.call("GET", '/images/a/get?platform={"os":"linux"}')
+    assert answer.status == 501
+    assert "platform" in message(answer)
+
+
+async def test_an_archive_that_breaks_off_has_no_end(served) -> None:
+    reader, writer = await served.connect()
+    writer.write(b"GET /images/get?names=damaged HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await served.read_head(reader))[0] == 200
+    assert await reader.read() == b"2\r\na \r\n"
+    writer.close()
+
+
+async def test_a_client_that_leaves_ends_the_making_of_its_archive(served) -> None:
+    reader, writer = await served.connect()
+    writer.write(b"GET /images/endless/get HTTP/1.1\r\nHost: x\r\n\r\n")
+    await served.read_head(reader)
+    await reader.readexactly(200_000)
+    assert not served.engine.images.save_ended.done()
+    writer.close()
+    await served.engine.images.save_ended
+
+
 async def test_load_streams_in_and_out(served) -> None:
     reader, writer = await served.connect()
     writer.write(b"POST /images/load?quiet=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n")

@@ -280,6 +280,40 @@ def test_images_come_and_go(cli) -> None:
     assert cli("rmi", "other:tag").returncode == 1
 
 
+def test_images_are_saved_and_come_back(cli, tmp_path) -> None:
+    file = tmp_path / "saved.tar"
+    shown = ["inspect", "-f", "{{.Id}} {{.RepoTags}}", "again:1"]
+    assert cli("tag", "busybox", "again:1").returncode == 0
+    before = cli(*shown).stdout
+    assert cli("save", "-o", str(file), "again:1").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["saved.tar"]
+    streamed = cli("save", "again:1", "busybox")
+    assert streamed.returncode == 0
+    assert cli("rmi", "again:1").returncode == 0
+
+    loaded = cli("load", "-i", str(file))
+    assert loaded.stdout == b"Loaded image: again:1\n"
+    assert cli(*shown).stdout == before
+    assert cli("rmi", "again:1").returncode == 0
+    loaded = cli("load", stdin=streamed.stdout)
+    assert sorted(loaded.stdout.split(b"\n")) == [
+        b"",
+        b"Loaded image: again:1",
+        b"Loaded image: busybox:latest",
+    ]
+    assert cli(*shown).stdout == before
+    assert cli("rmi", "again:1").returncode == 0
+
+    missing = tmp_path / "missing.tar"
+    refused = cli("save", "-o", str(missing), "nothing:1")
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    assert b"No such image: nothing:1" in refused.stderr or b"does not exist" in refused.stderr
+    assert not missing.exists()
+    on_terminal = terminal(cli, "save", "busybox")
+    on_terminal.expect(b"cowardly refusing")
+    assert on_terminal.end() == 1
+
+
 def test_a_root_file_system_becomes_an_image(cli, tmp_path) -> None:
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:

@@ -195,6 +195,21 @@ def test_progress_messages_come_one_by_one(daemon: Daemon) -> None:
     assert daemon.received[1].endswith(b"\r\n\r\n3\r\ntar\r\n4\r\nball\r\n0\r\n\r\n")
 
 
+def test_save_names_all_its_images(daemon: Daemon) -> None:
+    daemon.then_say(PONG)
+    daemon.then_say(answer(200, b"a tar"))
+    client = EngineClient(daemon.address)
+    assert b"".join(client.save(["a/b:1", "c"])) == b"a tar"
+    assert daemon.received[1].split()[1] == b"/v1.51/images/get?names=a%2Fb%3A1&names=c"
+
+
+def test_save_of_what_is_not_there_fails_at_once(daemon: Daemon) -> None:
+    daemon.then_say(PONG)
+    daemon.then_say(answer(404, b'{"message":"No such image: x"}'))
+    with pytest.raises(EngineError, match="No such image: x"):
+        EngineClient(daemon.address).save(["x"])
+
+
 def test_an_import_says_everything_in_its_query(daemon: Daemon) -> None:
     daemon.then_say(PONG)
     daemon.then_say(answer(200, b'{"status":"sha256:1"}\r\n'))
@@ -273,6 +288,13 @@ async def test_async_load(daemon: Daemon) -> None:
     daemon.then(reply)
     client = AsyncEngineClient(daemon.address)
     assert [m async for m in client.load(archive())] == [{"stream": "Loaded\n"}]
+
+
+async def test_async_save(daemon: Daemon) -> None:
+    daemon.then_say(PONG)
+    daemon.then_say(answer(200, b"a tar"))
+    client = AsyncEngineClient(daemon.address)
+    assert b"".join([piece async for piece in client.save(["a"])]) == b"a tar"
 
 
 async def test_async_import(daemon: Daemon) -> None:

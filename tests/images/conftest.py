@@ -54,6 +54,9 @@ class MemorySnapshotter:
     def usage(self, diff_id):
         return self.kept[diff_id][1]
 
+    def open_tar(self, diff_id):
+        return io.BytesIO(self.kept[diff_id][0])
+
     def remove_layer(self, diff_id):
         if diff_id in self.pinned:
             raise errdefs.conflict(f"layer {diff_id} is in use")

@@ -98,6 +98,12 @@ class ImagesBackend(Protocol):
         Reads `stream` to its end. Closing the iterator early gives up: nothing half loaded stays.
         """
 
+    def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        """An archive of images, which `load` reads.
+
+        NotFound comes in place of the first piece. Closing the iterator early gives up.
+        """
+
     async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
         """Make an image of a root file system's tar as it arrives; its ID.
 

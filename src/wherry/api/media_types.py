@@ -1,5 +1,6 @@
 """The types of the Engine API's bodies that are not JSON."""
 
+TAR = "application/x-tar"
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 

@@ -278,6 +278,11 @@ class AsyncEngineClient:
         async for message in self._messages(calls.load_images(quiet), archive):
             yield message
 
+    async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        """An archive of images; EngineError comes with its first piece."""
+        async for piece in (await self.request(calls.save_images(refs))).pieces():
+            yield piece
+
     async def import_image(
         self,
         archive: AsyncIterable[bytes],

@@ -213,6 +213,10 @@ def load_images(quiet: bool = False) -> Call:
     )
 
 
+def save_images(refs: Sequence[str]) -> Call:
+    return Call("GET", "/images/get", [("names", ref) for ref in refs])
+
+
 def import_image(
     name: str = "", message: str = "", changes: Sequence[str] = (), platform: str = ""
 ) -> Call:

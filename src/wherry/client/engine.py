@@ -176,6 +176,10 @@ class EngineClient:
         """Send an archive; the daemon's messages, each as soon as it has come."""
         return messages(self.request_apart(calls.load_images(quiet), archive))
 
+    def save(self, refs: Sequence[str]) -> Iterator[bytes]:
+        """An archive of images. Raises EngineError here if there is no such image."""
+        return self.request_apart(calls.save_images(refs)).pieces()
+
     def import_image(
         self,
         archive: Iterable[bytes],

@@ -17,6 +17,7 @@ from wherry.engine.model import (
     JSONMessage,
     ProgressDetail,
 )
+from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
 from wherry.images.image import ContainerUse, Image, LoadedImage, Untagged
 from wherry.images.importing import Described
@@ -92,6 +93,10 @@ class Images:
             filling.cancel()
             # Whoever leaves early waits until nothing half loaded is left.
             await asyncio.gather(work, filling, return_exceptions=True)
+
+    def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        """See `ImagesBackend.save`. The archive is made while it is sent."""
+        return outflow(self._stores.images.save(refs))
 
     async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
         """See `ImagesBackend.import_image`."""

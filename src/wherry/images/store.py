@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import BinaryIO, TypeAlias
 
 from wherry import errdefs
 from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError, Kind
 from wherry.faults import fault
-from wherry.images import removal
+from wherry.images import removal, saving
 from wherry.images.collector import Collector, Unheld
 from wherry.images.image import ContainerUse, Deleted, Image, LoadedImage, Removed, short
 from wherry.images.importing import Described, import_image
@@ -26,6 +26,7 @@ from wherry.spec.platform import Platform
 
 Names: TypeAlias = list[NameRecord]
 Images: TypeAlias = list[Image]
+Saved: TypeAlias = list[tuple[Image, saving.Chosen]]
 
 
 class ImageStore:
@@ -72,6 +73,19 @@ class ImageStore:
         that are none.
         """
         return import_image(archive, described, self.collector)
+
+    def save(self, texts: Sequence[str]) -> Generator[bytes]:
+        """An archive of images that `load`, Docker, podman and skopeo read, in pieces.
+
+        Nothing is done before the first piece is asked for; until the last, or until the iterator
+        is closed, the images stay, whoever removes them. Equal images give equal bytes. Raises
+        NotFound, before the first piece, or InvalidArgument.
+        """
+        with self.collector.lease("load") as lease:
+            with self.collector.ordered():
+                images = self._database.read(lambda tx: self._chosen(tx, texts))
+                saving.hold((chosen for _, chosen in images), lease)
+            yield from saving.archive(images, self.collector)
 
     def list(self) -> list[Image]:
         """All images, the newest first."""
@@ -151,6 +165,9 @@ class ImageStore:
             self._image(record, names.get(record.id, []), sizes.get(record.id, 0))
             for record in tx.images()
         ]
+
+    def _chosen(self, tx: Transaction, texts: Sequence[str]) -> Saved:
+        return [(self._image(chosen.record, [], 0), chosen) for chosen in saving.choose(tx, texts)]
 
     def _image(self, record: ImageRecord, names: Names, size: int) -> Image:
         return Image(

@@ -34,8 +34,6 @@ POST   /images/{}/push                   pushing images
 GET    /images/search                    searching for images
 POST   /images/prune                     pruning images
 POST   /commit                           committing a container
-GET    /images/{}/get                    saving images
-GET    /images/get                       saving images
 POST   /auth                             logging in to registries
 GET    /events                           the stream of events
 GET    /system/df                        the account of disk space

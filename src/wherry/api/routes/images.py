@@ -1,11 +1,11 @@
-"""Images: list, inspect, load, import, tag, remove."""
+"""Images: list, inspect, load, import, save, tag, remove."""
 
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from wherry import errdefs
-from wherry.api import parameters
+from wherry.api import media_types, parameters
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.errors import JSON
 from wherry.api.http.messages import Answer, Reply, Stream
@@ -86,6 +86,32 @@ async def create(call: Call) -> Answer:
     return Reply(200, _line(JSONMessage(status=image_id)), {"Content-Type": JSON})
 
 
+async def save(call: Call) -> Answer:
+    """`/images/{name}/get` for one image, `/images/get?names=...` for several."""
+    query = call.request.query
+    if parameters.text(query, "platform"):
+        raise errdefs.not_implemented(
+            "saving one platform of an image: not supported by this version of Wherry, which "
+            "keeps images of one platform each (leave out platform)"
+        )
+    refs = [call.ref] if call.ref else query.get("names", [])
+    if not all(refs) or not refs:
+        raise errdefs.invalid("saving needs the names of images: the parameter names is empty")
+    pieces = call.backend.images.save(refs)
+    # The first piece decides the status: an unknown name is refused with one.
+    first = await anext(pieces)
+    return Stream(200, _archive(first, pieces), {"Content-Type": media_types.TAR})
+
+
+async def _archive(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        yield first
+        async for piece in rest:
+            yield piece
+    finally:
+        await _close(rest)
+
+
 async def _lines(
     first: JSONMessage | None, rest: AsyncIterator[JSONMessage]
 ) -> AsyncIterator[bytes]:
@@ -99,9 +125,13 @@ async def _lines(
         detail = ErrorDetail(message=error.message)
         yield _line(JSONMessage(error=error.message, error_detail=detail))
     finally:
-        close = getattr(rest, "aclose", None)
-        if close is not None:
-            await close()
+        await _close(rest)
+
+
+async def _close(pieces: AsyncIterator[object]) -> None:
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def _line(message: JSONMessage) -> bytes:
@@ -132,6 +162,8 @@ ROUTES: list[Route] = [
     ("GET", "/images/{}/json", inspect),
     ("POST", "/images/create", create),
     ("POST", "/images/load", load),
+    ("GET", "/images/get", save),
+    ("GET", "/images/{}/get", save),
     ("POST", "/images/{}/tag", tag),
     ("DELETE", "/images/{}", delete),
 ]

@@ -1,7 +1,8 @@
-"""What dockerd, podman and skopeo save is loaded: the real programs write the archives."""
+"""The real programs: what dockerd, podman and skopeo save is loaded, and they load what is saved."""
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -150,3 +151,57 @@ def test_what_skopeo_writes_is_loaded(
     with archive.open("rb") as stream:
         (loaded,) = world.images.load(stream)
     check(world, archive, loaded.id.hex, "example.com/box:1")
+
+
+@pytest.fixture
+def saved(world, archives, rootfs: Path, tmp_path: Path) -> tuple[Path, str]:
+    """Two images that share a layer, saved; and the ID of the first."""
+    base = rootfs.read_bytes()
+    config = {"Cmd": ["sh", "-c", "echo it runs"], "Env": ["PATH=/bin"]}
+    one = archives.image(base, names=["example.com/box:1", "example.com/box:2"], config=config)
+    two = archives.image(base, archives.layer(more="1"), names=["two:latest"], config=config)
+    world.load(archives.tar(archives.podman(one, two)))
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(b"".join(world.images.save(["example.com/box", "two"])))
+    return archive, one.id
+
+
+def test_docker_loads_what_is_saved(saved, short_path: Path) -> None:
+    program("docker")
+    archive, image_id = saved
+    with dockerd(short_path) as address:
+        docker = ("docker", "-H", address)
+        loaded = run(*docker, "load", "-i", archive).splitlines()
+        assert sorted(loaded) == [
+            "Loaded image: example.com/box:1",
+            "Loaded image: example.com/box:2",
+            "Loaded image: two:latest",
+        ]
+        assert run(*docker, "inspect", "-f", "{{.Id}}", "example.com/box:2") == image_id
+        made = run(*docker, "create", "--network", "none", "two")
+        run(*docker, "cp", f"{made}:/more", short_path / "more")
+        run(*docker, "rm", made)
+    assert (short_path / "more").read_text() == "1"
+
+
+def test_podman_loads_what_is_saved(saved, short_path: Path) -> None:
+    archive, image_id = saved
+    podman = (
+        program("podman"), "--root", short_path / "root", "--runroot", short_path / "run",
+        "--tmpdir", short_path / "tmp", "--storage-driver", "vfs",
+    )  # fmt: skip
+    run(*podman, "load", "-i", archive)
+    shown = run(*podman, "image", "inspect", "-f", "{{.Id}}", "example.com/box:2")
+    assert f"sha256:{shown}" == image_id
+    names = run(*podman, "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert {"example.com/box:1", "example.com/box:2"} < set(names)
+
+
+def test_skopeo_reads_what_is_saved_in_both_its_forms(saved, tmp_path: Path) -> None:
+    archive, image_id = saved
+    skopeo = (program("skopeo"), "--insecure-policy", "--tmpdir", tmp_path)
+    for source in (f"docker-archive:{archive}:example.com/box:1", f"oci-archive:{archive}:1"):
+        copied = tmp_path / source.partition(":")[0]
+        run(*skopeo, "copy", "-q", source, f"dir:{copied}")
+        config = json.loads((copied / "manifest.json").read_bytes())["config"]["digest"]
+        assert config == image_id
