@@ -1,4 +1,4 @@
-"""Killed at every fault point of a load, a tag, a removal: garbage at worst, no broken image."""
+"""Killed at every fault point of load, import, tag and removal: garbage at worst, no broken image."""
 
 import json
 import os
@@ -30,10 +30,13 @@ import json, os, sys
 from pathlib import Path
 from wherry import faults
 from wherry.content.store import ContentStore
+from wherry.images.importing import Described
 from wherry.images.store import ImageStore
 from wherry.images.unpacking import opener
 from wherry.metadata import Database
+from wherry.reference import parse
 from wherry.snapshots.drivers import choose
+from wherry.spec import platform
 from wherry.spec.platform import Platform
 
 def work(root, verb, archive):
@@ -44,6 +47,9 @@ def work(root, verb, archive):
     if verb == "load":
         with open(archive, "rb") as stream:
             images.load(stream)
+    elif verb == "import":
+        with open(archive, "rb") as stream:
+            images.import_image(stream, Described(platform.host(), parse("new:1")))
     elif verb == "tag":
         images.tag("new:1", "again:1")
     else:
@@ -125,6 +131,7 @@ def judged(root: Path) -> list[str]:
     ("verb", "before", "after"),
     [
         ("load", ["old:1"], ["new:1", "old:1"]),
+        ("import", ["old:1"], ["new:1", "old:1"]),
         ("tag", ["new:1", "old:1"], ["again:1", "new:1", "old:1"]),
         ("rm", ["new:1", "old:1"], ["old:1"]),
     ],
@@ -141,6 +148,8 @@ def test_a_crash_leaves_whole_images(
             archives.image(*layers, names=[f"{name}:1"]))))  # fmt: skip
         if f"{name}:1" in before:
             driver.run(start, "", "load", archive)
+    if verb == "import":
+        archive.write_bytes(archives.layer(imported="z"))
     reached = set()
     for number, point in enumerate(points("images", "metadata", "content")):
         root = tmp_path / str(number)

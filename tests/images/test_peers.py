@@ -1,4 +1,4 @@
-"""The real programs: what dockerd, podman and skopeo save is loaded, and they load what is saved."""
+"""The real programs: what dockerd, podman and skopeo save loads, and they load what is saved."""
 
 import contextlib
 import io
