@@ -99,7 +99,7 @@ class Daemon:
         self.up()
 
     def up(self) -> None:
-        """Return when it answers."""
+        """Return when it answers, and its launcher has made its cgroups."""
 
         def look() -> bool:
             if self.process is None or self.process.poll() is not None:
@@ -107,6 +107,8 @@ class Daemon:
             return self.answers()
 
         poll(look, f"wherryd answers on {self.socket}")
+        shims = f"{self.cgroup}/shims"
+        poll(lambda: self.launcher() in leaks.cgroup_members(shims), f"the launcher is in {shims}")
 
     def answers(self) -> bool:
         with contextlib.suppress(OSError):
