@@ -26,6 +26,7 @@ from wherry.engine.model import (
     EndpointSettings,
     HostConfig,
     ImageDeleteItem,
+    ImageHistoryItem,
     ImageInspect,
     ImageSummary,
     ImportRequest,
@@ -233,6 +234,12 @@ class FakeImages:
             raise
         else:
             self.load_ended.set_result("")
+
+    async def history(self, ref: str) -> Sequence[ImageHistoryItem]:
+        return [
+            ImageHistoryItem(id="sha256:" + "1" * 64, created=5, tags=[ref], size=7, comment="c"),
+            ImageHistoryItem(created=4, created_by="RUN x"),
+        ]
 
     async def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         self.save_refs = refs

@@ -318,6 +318,20 @@ async def test_import_from_elsewhere_is_refused_by_name(served) -> None:
         assert "only fromSrc=-" in message(answer)
 
 
+async def test_history_is_as_the_engine_tells_it(served) -> None:
+    answer = await served.call("GET", "/images/a/b:1/history")
+    assert msgspec.json.decode(answer.body) == [
+        {
+            "Comment": "c", "Created": 5, "CreatedBy": "", "Id": "sha256:" + "1" * 64, "Size": 7,
+            "Tags": ["a/b:1"],
+        },
+        {
+            "Comment": "", "Created": 4, "CreatedBy": "RUN x", "Id": "<missing>", "Size": 0,
+            "Tags": None,
+        },
+    ]  # fmt: skip
+
+
 async def test_save_sends_an_archive(served) -> None:
     for target, refs in [
         ("/images/a%2Fb:1/get", ["a/b:1"]),

@@ -178,6 +178,39 @@ def test_images(canned, wherry, docker, options: list[str]) -> None:
     assert ours.returncode == theirs.returncode == 0
 
 
+HISTORY = [
+    {"Id": "sha256:" + "e" * 64, "Created": NOW - 700_000, "CreatedBy": "CMD [\"a\"]\t# b",
+     "Tags": ["a:1"], "Size": 172_064_416, "Comment": "by hand"},
+    {"Id": "<missing>", "Created": NOW - 8_000_000, "CreatedBy": "RUN <<E\nlines\nE" + "x" * 50,
+     "Tags": None, "Size": 5, "Comment": ""},
+    {"Id": "<missing>", "Created": -62135596800, "CreatedBy": "", "Tags": None, "Size": 0,
+     "Comment": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--no-trunc"],
+        ["-q"],
+        ["-q", "--no-trunc"],
+        ["-H=false"],
+        ["--human=false", "--no-trunc"],
+        ["--format", "json"],
+        ["--format", "table {{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedAt}}"],
+        ["-H=false", "--format", "table {{.CreatedSince}}\\t{{.Size}}"],
+        ["--format", "{{.ID}}|{{.CreatedAt}}|{{.CreatedBy}}|{{.Size}}|{{.Comment}}"],
+    ],
+    ids=" ".join,
+)
+def test_history(canned, wherry, docker, options: list[str]) -> None:
+    canned.answers["GET", "/images/a/b/history"] = (200, HISTORY)
+    theirs, ours = docker("history", *options, "a/b"), wherry("history", *options, "a/b")
+    assert ours.stdout.decode() == theirs.stdout.decode()
+    assert ours.returncode == theirs.returncode == 0
+
+
 def test_random_ports(canned, wherry, docker) -> None:
     choose = random.Random(7)
     containers = []
@@ -274,6 +307,9 @@ def test_inspect(canned, wherry, docker, options: list[str]) -> None:
         ["run", "--env-file", "/nowhere", "a"],
         ["load", "-i", "/nowhere"],
         ["save"],
+        ["history"],
+        ["history", "a"],
+        ["history", "a", "b"],
         ["save", "-o", "/nowhere/x.tar", "a"],
         ["save", "-o", "/tmp", "a"],
         ["import"],

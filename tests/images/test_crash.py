@@ -1,4 +1,4 @@
-"""Killed at every fault point of load, import, tag and removal: garbage at worst, no broken image."""
+"""Killed at each fault point of load, import, tag and rm: garbage at worst, no broken image."""
 
 import json
 import os

@@ -15,6 +15,7 @@ from wherry.engine.model import (
     CreateRequest,
     CreateResponse,
     ImageDeleteItem,
+    ImageHistoryItem,
     ImageInspect,
     ImageSummary,
     ImportRequest,
@@ -91,6 +92,8 @@ class ImagesBackend(Protocol):
     ) -> Sequence[ImageSummary]: ...
 
     async def inspect(self, ref: str) -> ImageInspect: ...
+
+    async def history(self, ref: str) -> Sequence[ImageHistoryItem]: ...
 
     def load(self, stream: AsyncIterator[bytes], quiet: bool) -> AsyncIterator[JSONMessage]:
         """Load an archive as it arrives, saying what happens.

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "wait": ("wait", "WAIT", "Wait until containers stop, then print their exit codes"),
     "inspect": ("inspect", "INSPECT", "Show everything about containers and images"),
     "load": ("load", "LOAD", "Load images from a tar archive or standard input"),
+    "history": ("history", "HISTORY", "Show the steps that made an image"),
     "save": ("save", "SAVE", "Save images to a tar archive"),
     "import": ("import_", "IMPORT", "Make an image of a root file system's tar archive"),
     "tag": ("tag", "TAG", "Give an image another name"),
@@ -45,7 +46,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "run": "run", "start": "start", "stop": "stop", "wait": "wait",
     },
     "image": {
-        "import": "import", "inspect": "inspect", "list": "images", "load": "load", "ls": "images",
+        "history": "history", "import": "import", "inspect": "inspect", "list": "images",
+        "load": "load", "ls": "images",
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
     "system": {"info": "info"},
@@ -55,7 +57,7 @@ GROUPS: dict[str, dict[str, str]] = {
 NOT_YET = frozenset(
     (
         "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
-        "diff", "events", "exec", "export", "history", "login", "logout", "manifest",
+        "diff", "events", "exec", "export", "login", "logout", "manifest",
         "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "rename",
         "restart", "search", "secret", "service", "stack", "stats", "swarm", "top",
         "trust", "unpause", "update", "volume",

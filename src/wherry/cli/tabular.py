@@ -9,9 +9,10 @@ PADDING = 3
 def tabulate(lines: list[str]) -> str:
     """The lines, their tab-separated cells padded; a line's last cell is left as it is.
 
+    A cell with a line break ends its line there, as in Go's writer.
     A column is as wide as its widest cell among neighbouring lines that have it.
     """
-    rows = [line.split("\t") for line in lines]
+    rows = [line.split("\t") for text in lines for line in text.split("\n")]
     widths: list[list[int]] = [[] for _ in rows]
     column = 0
     while any(len(row) > column + 1 for row in rows):

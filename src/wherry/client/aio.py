@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ContainerInspect,
         ContainerSummary,
         CreateResponse,
+        HistoryItem,
         ImageDeleteItem,
         ImageSummary,
         ProgressMessage,
@@ -269,6 +270,11 @@ class AsyncEngineClient:
     ) -> list[ImageSummary]:
         call = calls.list_images(all, digests, filters)
         document: list[ImageSummary] = await self._document(call)
+        return document
+
+    async def history(self, ref: str) -> list[HistoryItem]:
+        """The steps that made an image, the newest first."""
+        document: list[HistoryItem] = await self._document(calls.image_history(ref))
         return document
 
     async def load(

@@ -207,6 +207,10 @@ def inspect_image(ref: str) -> Call:
     return Call("GET", _image(ref, "/json"))
 
 
+def image_history(ref: str) -> Call:
+    return Call("GET", _image(ref, "/history"))
+
+
 def load_images(quiet: bool = False) -> Call:
     return Call(
         "POST", "/images/load", [("quiet", "1" if quiet else "0")], content_type="application/x-tar"

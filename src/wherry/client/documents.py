@@ -95,6 +95,15 @@ class ImageSummary(TypedDict):
     Containers: NotRequired[int]
 
 
+class HistoryItem(TypedDict):
+    Id: str
+    Created: int
+    CreatedBy: str
+    Tags: list[str] | None
+    Size: int
+    Comment: str
+
+
 class ImageDeleteItem(TypedDict):
     Untagged: NotRequired[str]
     Deleted: NotRequired[str]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ContainerInspect,
         ContainerSummary,
         CreateResponse,
+        HistoryItem,
         ImageDeleteItem,
         ImageSummary,
         ProgressMessage,
@@ -170,6 +171,11 @@ class EngineClient:
     ) -> list[ImageSummary]:
         call = calls.list_images(all, digests, filters)
         document: list[ImageSummary] = _decode(self.request(call))
+        return document
+
+    def history(self, ref: str) -> list[HistoryItem]:
+        """The steps that made an image, the newest first."""
+        document: list[HistoryItem] = _decode(self.request(calls.image_history(ref)))
         return document
 
     def load(self, archive: Iterable[bytes], quiet: bool = False) -> Iterator[ProgressMessage]:

@@ -1,5 +1,8 @@
 """Images as clients see them."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from wherry.engine.document import timestamp
 from wherry.engine.model import (
     UNSET,
@@ -7,15 +10,19 @@ from wherry.engine.model import (
     EmptyObject,
     GraphDriver,
     HealthConfig,
+    ImageHistoryItem,
     ImageInspect,
     ImageMetadata,
     ImageSummary,
     InspectedImageConfig,
     RootFS,
 )
-from wherry.images.image import Image
+from wherry.images.image import Image, seconds_of
 from wherry.spec.image import Descriptor as StoredDescriptor
 from wherry.spec.image import Empty, Healthcheck, RunConfig
+
+# The year 1, which Go has for a time that was never set and clients show as none.
+_NO_TIME: Final = -62135596800
 
 
 def summary(image: Image) -> ImageSummary:
@@ -52,6 +59,25 @@ def inspect(image: Image, driver: str) -> ImageInspect:
         rootfs=RootFS(layers=[str(layer) for layer in image.diff_ids]),
         metadata=ImageMetadata(last_tag_time=timestamp(image.added_at)),
     )
+
+
+def history(image: Image, sizes: Sequence[int]) -> list[ImageHistoryItem]:
+    """The steps that made the image, the newest first; `sizes` are those of its layers."""
+    left = iter(sizes)
+    steps = [
+        ImageHistoryItem(
+            comment=step.comment,
+            created=seconds_of(step.created, unknown=_NO_TIME),
+            created_by=step.created_by,
+            size=0 if step.empty_layer else next(left, 0),
+        )
+        for step in image.config.history
+    ]
+    steps.reverse()
+    for last in steps[:1]:
+        last.id = str(image.id)
+        last.tags = image.tags or None
+    return steps
 
 
 def _descriptor(stored: StoredDescriptor) -> Descriptor:

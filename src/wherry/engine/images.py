@@ -11,6 +11,7 @@ from wherry.engine import image_filters, image_views
 from wherry.engine.feed import Feed
 from wherry.engine.model import (
     ImageDeleteItem,
+    ImageHistoryItem,
     ImageInspect,
     ImageSummary,
     ImportRequest,
@@ -49,6 +50,9 @@ class Images:
     async def inspect(self, ref: str) -> ImageInspect:
         image = await asyncio.to_thread(self._stores.images.resolve, ref)
         return image_views.inspect(image, self._stores.snapshots.name)
+
+    async def history(self, ref: str) -> Sequence[ImageHistoryItem]:
+        return await asyncio.to_thread(_history, self._stores, ref)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         name = f"{repo}:{tag}" if tag else repo
@@ -132,6 +136,12 @@ def _import_name(repo: str, tag: str) -> Reference | None:
 def _import(stores: Stores, feed: Feed, described: Described) -> str:
     with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
         return str(stores.images.import_image(archive, described))
+
+
+def _history(stores: Stores, ref: str) -> list[ImageHistoryItem]:
+    image = stores.images.resolve(ref)
+    sizes = [stores.snapshots.usage(layer).bytes for layer in image.diff_ids]
+    return image_views.history(image, sizes)
 
 
 def _silent(name: str, done: int, total: int) -> None:

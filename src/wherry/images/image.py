@@ -51,16 +51,7 @@ class Image:
     @property
     def created_seconds(self) -> int:
         """`created` in seconds since 1970; 0 if it is not known or not a time."""
-        try:
-            # What comes after the microseconds is more than datetime reads before Python 3.12.
-            whole, _, fraction = self.created.partition(".")
-            zone = fraction.lstrip("0123456789") if fraction else ""
-            moment = datetime.datetime.fromisoformat(whole + zone)
-        except ValueError:
-            return 0
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=datetime.UTC)
-        return int(moment.timestamp())
+        return seconds_of(self.created)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +104,20 @@ class Deleted:
 
 Removed: TypeAlias = list[Untagged | Deleted]
 """What a removal did, in the order that Docker reports it."""
+
+
+def seconds_of(time: str, unknown: int = 0) -> int:
+    """Seconds since 1970 of an RFC 3339 time; `unknown` if it is none."""
+    try:
+        # What comes after the microseconds is more than datetime reads before Python 3.12.
+        whole, _, fraction = time.partition(".")
+        zone = fraction.lstrip("0123456789") if fraction else ""
+        moment = datetime.datetime.fromisoformat(whole + zone)
+    except ValueError:
+        return unknown
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return int(moment.timestamp())
 
 
 def short(image_id: str) -> str:

@@ -29,7 +29,6 @@ POST   /build                            building images
 POST   /build/prune                      building images
 POST   /build/cancel                     building images
 GET    /images/{}/attestations           attestations of images
-GET    /images/{}/history                the history of images
 POST   /images/{}/push                   pushing images
 GET    /images/search                    searching for images
 POST   /images/prune                     pruning images

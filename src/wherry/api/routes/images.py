@@ -1,4 +1,4 @@
-"""Images: list, inspect, load, import, save, tag, remove."""
+"""Images: list, inspect, load, import, save, tag, history, remove."""
 
 from collections.abc import AsyncIterator
 
@@ -43,6 +43,19 @@ async def list_all(call: Call) -> Answer:
 async def inspect(call: Call) -> Answer:
     image = await call.backend.images.inspect(call.ref)
     return json_reply(image if call.version >= (1, 50) else _as_before_1_50(image, call.version))
+
+
+async def history(call: Call) -> Answer:
+    if parameters.text(call.request.query, "platform"):
+        raise _one_platform_each("the history of")
+    return json_reply(await call.backend.images.history(call.ref))
+
+
+def _one_platform_each(what: str) -> errdefs.EngineError:
+    return errdefs.not_implemented(
+        f"{what} one platform of an image: not supported by this version of Wherry, which keeps "
+        "images of one platform each (leave out platform)"
+    )
 
 
 def _as_before_1_50(image: ImageInspect, version: tuple[int, int]) -> dict[str, object]:
@@ -90,10 +103,7 @@ async def save(call: Call) -> Answer:
     """`/images/{name}/get` for one image, `/images/get?names=...` for several."""
     query = call.request.query
     if parameters.text(query, "platform"):
-        raise errdefs.not_implemented(
-            "saving one platform of an image: not supported by this version of Wherry, which "
-            "keeps images of one platform each (leave out platform)"
-        )
+        raise _one_platform_each("saving")
     refs = [call.ref] if call.ref else query.get("names", [])
     if not all(refs) or not refs:
         raise errdefs.invalid("saving needs the names of images: the parameter names is empty")
@@ -160,6 +170,7 @@ async def delete(call: Call) -> Answer:
 ROUTES: list[Route] = [
     ("GET", "/images/json", list_all),
     ("GET", "/images/{}/json", inspect),
+    ("GET", "/images/{}/history", history),
     ("POST", "/images/create", create),
     ("POST", "/images/load", load),
     ("GET", "/images/get", save),

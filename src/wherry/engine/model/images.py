@@ -113,6 +113,18 @@ class ImportRequest(Struct, kw_only=True):
     platform: str = ""
 
 
+class ImageHistoryItem(Object):
+    """One step of `GET /images/{name}/history`; only the image's own has an ID. `created` is in
+    seconds."""
+
+    comment: str = ""
+    created: int = 0
+    created_by: str = ""
+    id: str = "<missing>"
+    size: Int64 = 0
+    tags: list[str] | None = None
+
+
 class ImageDeleteItem(Object):
     """One thing that a removal took: a name, or an image or layer by its digest."""
 
