@@ -1,5 +1,6 @@
 """A store over a snapshotter in memory, and archives as each peer writes them."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -8,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,6 +41,17 @@ class MemorySnapshotter:
         data = tar.read()
         if Digest.of(data) != diff_id:
             raise errdefs.data_loss(f"the layer has the digest {Digest.of(data)}, not {diff_id}")
+        return self._keep(diff_id, data)
+
+    @contextlib.contextmanager
+    def receive(self, tar):
+        data = b"".join(iter(lambda: tar.read(1 << 16), b""))
+        list(read_tar(io.BytesIO(data)))
+        yield SimpleNamespace(
+            diff_id=Digest.of(data), keep=lambda: self._keep(Digest.of(data), data)
+        )
+
+    def _keep(self, diff_id, data):
         entries = [entry for entry, _ in read_tar(io.BytesIO(data))]
         usage = Usage(sum(e.size for e in entries if e.kind == FILE), len(entries) + 1)
         self.kept[diff_id] = (data, usage)

@@ -1,11 +1,12 @@
 """What the store asks of the disk: directories that last, errors that name what was tried, and
 that it is never filled to the brim."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol, cast
 
 from wherry import errdefs
 
@@ -14,6 +15,10 @@ _STEP_MAX: Final = 1 << 26
 _KEPT: Final = 1 << 28
 _KEPT_SHARE: Final = 20  # of a small file system one twentieth
 _KEPT_INODES: Final = 10_000
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Reserve:
@@ -57,6 +62,26 @@ class Reserve:
                 f"the file system of {self._path} can take only {disk.f_favail} more files: remove"
                 " images or containers that are not needed"
             )
+
+
+def sparing(stream: Readable, reserve: Reserve) -> BinaryIO:
+    """The same stream, of what is going to be written; its reading ends with ResourceExhausted
+    when the disk is nearly full."""
+    return cast("BinaryIO", _Sparing(stream, reserve))
+
+
+class _Sparing(io.BufferedIOBase):
+    def __init__(self, stream: Readable, reserve: Reserve) -> None:
+        self._stream = stream
+        self._reserve = reserve
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        self._reserve.spend(len(data))
+        return data
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.content.store import ContentStore
-from wherry.images.collector import Lease
+from wherry.errdefs import EngineError, Kind
+from wherry.images.collector import Collector, Lease
+from wherry.images.reporting import Progress, Reported, shown_as
 from wherry.layers.compression import open_layer
 from wherry.layers.tar import FILE, HARDLINK, SYMLINK, Entry, Readable, read_tar
 from wherry.spec.digest import Digest
@@ -31,16 +32,22 @@ _NAMES_MAX: Final = 1 << 24
 """Bytes of all members' names and links together: what of an archive is held in memory."""
 
 _LINKS_MAX: Final = 8
+_BLOCK: Final = 512
 _CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the archive that is now a blob of the content store."""
+    """A file of the archive that is now a blob of the content store, or a layer.
+
+    `is_layer`: a snapshotter that keeps tars has it, under the same digest, and the content store
+    has it not.
+    """
 
     name: str
     digest: Digest
     size: int
+    is_layer: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +76,10 @@ class Archive:
         """The blob of an OCI layout. Raises InvalidArgument if it is not in the archive."""
         return self.member(blob_path(digest), needed_by)
 
+    def layers(self) -> list[Member]:
+        """The members that are layers already."""
+        return [member for member in self._members.values() if member.is_layer]
+
     def has_blob(self, digest: Digest) -> bool:
         return blob_path(digest) in self._members
 
@@ -95,11 +106,13 @@ def blob_path(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def read_archive(stream: BinaryIO, content: ContentStore, lease: Lease) -> Archive:
-    """Read the whole archive, compressed by any means or not, and store its files as blobs.
+def read_archive(stream: BinaryIO, collector: Collector, lease: Lease, seen: Progress) -> Archive:
+    """Read the whole archive, compressed by any means or not, and store its files as blobs; what
+    is a tar becomes a layer at once, if the snapshotter keeps tars.
 
-    The lease holds the blobs. Raises InvalidArgument for an archive that is truncated, corrupt,
-    not a tar, too large in its parts, or that holds a blob under a digest that is not its own.
+    The lease holds them. `seen` is told of each such layer, as it passes. Raises InvalidArgument
+    for an archive that is truncated, corrupt, not a tar, too large in its parts, or that holds a
+    blob under a digest that is not its own.
     """
     archive = Archive()
     names = 0
@@ -119,7 +132,7 @@ def read_archive(stream: BinaryIO, content: ContentStore, lease: Lease) -> Archi
         elif name in _DOCUMENTS:
             archive.keep(name, _document(name, entry, data))
         elif entry.kind == FILE and not _LEGACY.match(name):
-            archive.keep(name, _ingest(name, entry, data, content, lease))
+            archive.keep(name, _store(name, entry, data, collector, lease, seen))
     if not len(archive):
         raise errdefs.invalid("the archive is empty")
     return archive
@@ -151,14 +164,71 @@ def _link_target(name: str, entry: Entry) -> str:
     return target
 
 
-def _ingest(name: str, entry: Entry, data: Readable, content: ContentStore, lease: Lease) -> Member:
+def _store(
+    name: str, entry: Entry, data: Readable, collector: Collector, lease: Lease, seen: Progress
+) -> Member:
     named = _BLOB.match(name)
     expected = Digest.from_hex(named[1]) if named else None
-    if expected and lease.has_blob(expected):
-        # It is stored, and was verified when it was.
-        return Member(name, expected, content.info(expected).size)
-    with content.ingest(f"the archive's {name}") as ingest:
-        while chunk := data.read(_CHUNK):
+    known = _known(expected, entry.size, collector, lease) if expected else None
+    if known is not None:
+        return Member(name, *known)
+    head = _Head(data, entry.size)
+    if collector.snapshots.keeps_tar and head.is_tar:
+        return _receive(name, head, expected, lease, seen)
+    with collector.content.ingest(f"the archive's {name}") as ingest:
+        while chunk := head.read(_CHUNK):
             ingest.write(chunk)
         digest = lease.commit(ingest, expected)
     return Member(name, digest, entry.size)
+
+
+def _known(
+    expected: Digest, size: int, collector: Collector, lease: Lease
+) -> tuple[Digest, int, bool] | None:
+    """What is stored under this digest, and was verified when it was."""
+    if lease.has_blob(expected):
+        return expected, collector.content.info(expected).size, False
+    if collector.snapshots.keeps_tar and lease.has_layer(expected):
+        return expected, size, True
+    return None
+
+
+def _receive(
+    name: str, tar: _Head, expected: Digest | None, lease: Lease, seen: Progress
+) -> Member:
+    reported = Reported(tar, shown_as(name), tar.size, seen)
+    try:
+        digest = lease.receive(reported)
+    except EngineError as error:
+        if error.kind is not Kind.INVALID_ARGUMENT:
+            raise
+        raise errdefs.invalid(f"the archive's {name}: {error.message}") from error
+    if expected not in (None, digest):
+        raise errdefs.invalid(
+            f"the archive's {name} has the digest {digest}, but {expected} was promised: it is"
+            " damaged, or was changed"
+        )
+    seen(reported.name, tar.size, tar.size)
+    return Member(name, digest, tar.size, is_layer=True)
+
+
+class _Head:
+    """A member's data, with a look at how it begins."""
+
+    def __init__(self, data: Readable, size: int) -> None:
+        self.size = size
+        self._data = data
+        self._head = b""
+        while len(self._head) < _BLOCK and (more := data.read(_BLOCK - len(self._head))):
+            self._head += more
+
+    @property
+    def is_tar(self) -> bool:
+        """POSIX's magic, which is GNU's too. A tar without one is applied later on."""
+        return self._head[257:262] == b"ustar"
+
+    def read(self, size: int, /) -> bytes:
+        if not self._head:
+            return self._data.read(size)
+        given, self._head = self._head[:size], self._head[size:]
+        return given

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from wherry.content.disk import Readable, sparing
 from wherry.content.ingest import Ingest
 from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError, Kind
@@ -69,6 +70,17 @@ class Lease:
                 ingest.write(data)
                 self.commit(ingest, digest)
         return digest
+
+    def receive(self, tar: Readable) -> Digest:
+        """Have the snapshotter, which keeps tars, keep this one as a layer; it stays as long as the
+        lease. Raises what `Snapshotter.receive` raises."""
+        collector = self._collector
+        spared = sparing(tar, collector.content.reserve())
+        with collector.snapshots.receive(spared) as received:
+            with collector.ordered():
+                self._hold(Resource("layer", received.diff_id))
+            received.keep()
+            return received.diff_id
 
     def has_layer(self, diff_id: Digest) -> bool:
         """Whether the snapshotter has the layer; it stays, now or once applied."""

@@ -90,8 +90,10 @@ def _name(text: str) -> Reference:
 
 
 def _layer(diff_id: Digest, member: Member, content: ContentStore) -> FoundLayer:
-    with content.open(member.digest) as stream:
-        compression = detect(stream.read(HEAD_SIZE))
+    compression = None
+    if not member.is_layer:
+        with content.open(member.digest) as stream:
+            compression = detect(stream.read(HEAD_SIZE))
     media_type = media.LAYER_BY_COMPRESSION.get(compression)
     if media_type is None:
         # No registry knows a layer compressed so. Nobody writes them.

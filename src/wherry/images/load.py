@@ -11,7 +11,7 @@ lease held and no image needs is freed either way.
 from __future__ import annotations
 
 import time
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.faults import fault
@@ -20,10 +20,13 @@ from wherry.images.archive import Archive, read_archive
 from wherry.images.collector import Collector, Lease
 from wherry.images.found import FoundImage
 from wherry.images.image import LoadedImage
-from wherry.images.unpacking import Progress, unpack
+from wherry.images.reporting import Progress
+from wherry.images.unpacking import unpack
 from wherry.metadata import ImageRecord, LayerRecord, NameRecord, Transaction
 from wherry.spec.image import encode
 from wherry.spec.platform import Platform
+
+_CHUNK: Final = 1 << 20
 
 
 def load(
@@ -31,9 +34,10 @@ def load(
 ) -> list[LoadedImage]:
     """Store every image of the archive, all or none. Raises InvalidArgument for a bad one."""
     with collector.lease("load") as lease:
-        archive = read_archive(stream, collector.content, lease)
+        archive = read_archive(stream, collector, lease, progress)
         fault("images.load.after-blobs")
         images = _images_of(archive, collector, lease, platform)
+        _store_others(archive, images, collector, lease)
         return register(images, collector, lease, progress)
 
 
@@ -67,6 +71,23 @@ def _images_of(
         "index.json (it may be cut off; and a file system, as `docker export` writes it, is not an "
         "image)"
     )
+
+
+def _store_others(
+    archive: Archive, images: list[FoundImage], collector: Collector, lease: Lease
+) -> None:
+    """Layers of other platforms' images, which we keep and do not use, become blobs again."""
+    used = {layer.blob for image in images for layer in image.layers}
+    kept = {digest for image in images for digest in image.blobs}
+    for member in archive.layers():
+        if member.digest in kept - used and not lease.has_blob(member.digest):
+            with (
+                collector.snapshots.open_tar(member.digest) as tar,
+                collector.content.ingest(f"the archive's {member.name}") as ingest,
+            ):
+                while chunk := tar.read(_CHUNK):
+                    ingest.write(chunk)
+                lease.commit(ingest, member.digest)
 
 
 def _commit(

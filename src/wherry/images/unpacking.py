@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final, TypeAlias, cast
+from typing import BinaryIO
 
 from wherry import errdefs
-from wherry.content.disk import Reserve
+from wherry.content.disk import sparing
 from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError, Kind
 from wherry.images.collector import Lease
 from wherry.images.found import FoundLayer
 from wherry.images.image import short
+from wherry.images.reporting import Progress, Reported
 from wherry.layers.compression import HashingReader, open_layer
 from wherry.metadata import Database, LayerRecord
 from wherry.snapshots.protocol import Snapshotter
 from wherry.spec.digest import Digest
 
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with a layer's short diffID, the bytes done of its blob, and the blob's bytes."""
-
-_STEP: Final = 1 << 20
+__all__ = ["Progress", "opener", "unpack"]
 
 
 def opener(content: ContentStore, database: Database) -> Callable[[Digest], BinaryIO]:
@@ -78,9 +75,10 @@ def _apply(
         if layer.blob != layer.diff_id:
             _verify(layer, content)
         return snapshots.usage(layer.diff_id).bytes
-    report = _Reported(content.open(layer.blob), short(layer.diff_id), layer.size, progress)
-    with open_layer(report) as tar:
-        usage = snapshots.apply(layer.diff_id, _sparing(tar, content.reserve()))
+    with content.open(layer.blob) as blob:
+        reported = Reported(blob, short(layer.diff_id), layer.size, progress)
+        tar = open_layer(reported)
+        usage = snapshots.apply(layer.diff_id, sparing(tar, content.reserve()))
     progress(short(layer.diff_id), layer.size, layer.size)
     return usage.bytes
 
@@ -94,45 +92,3 @@ def _verify(layer: FoundLayer, content: ContentStore) -> None:
         raise errdefs.data_loss(
             f"its uncompressed bytes have the digest {reader.digest}, not {layer.diff_id}"
         )
-
-
-def _sparing(tar: BinaryIO, reserve: Reserve) -> BinaryIO:
-    """The same stream; its reading ends with an error when the disk is nearly full."""
-    return cast("BinaryIO", _Sparing(tar, reserve))
-
-
-class _Sparing(io.BufferedIOBase):
-    def __init__(self, tar: BinaryIO, reserve: Reserve) -> None:
-        self._tar = tar
-        self._reserve = reserve
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = self._tar.read(-1 if size is None else size)
-        self._reserve.spend(len(data))
-        return data
-
-
-class _Reported:
-    """A blob being read, which says how far."""
-
-    def __init__(self, stream: BinaryIO, name: str, total: int, progress: Progress) -> None:
-        self._stream = stream
-        self._name = name
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._said = 0
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self._done += len(data)
-        if self._done - self._said >= _STEP:
-            self._said = self._done
-            self._progress(self._name, self._done, self._total)
-        return data
-
-    def close(self) -> None:
-        self._stream.close()

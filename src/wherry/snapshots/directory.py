@@ -17,13 +17,15 @@ import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
 from wherry.faults import fault
+from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
-from wherry.snapshots.protocol import Usage
+from wherry.snapshots.protocol import Received, Usage
 from wherry.snapshots.trash import Trash, put_aside
 from wherry.spec.digest import Digest
 
@@ -80,11 +82,14 @@ class DirectorySnapshotter(ABC):
                 return self.usage(diff_id)
             with self._making(f"layer {diff_id}") as ingest:
                 usage = self._keep(ingest, diff_id, tar)
-                fault("snapshots.apply.before-rename")
-                ingest.rename(self._layers / diff_id.hex)
-                fault("snapshots.apply.after-rename")
-                _sync_directory(self._layers)
+                self._show(ingest, diff_id)
             return usage
+
+    def _show(self, ingest: Path, diff_id: Digest) -> None:
+        fault("snapshots.apply.before-rename")
+        ingest.rename(self._layers / diff_id.hex)
+        fault("snapshots.apply.after-rename")
+        _sync_directory(self._layers)
 
     @abstractmethod
     def _keep(self, ingest: Path, diff_id: Digest, tar: BinaryIO) -> Usage:
@@ -92,6 +97,9 @@ class DirectorySnapshotter(ABC):
 
         Raises what `apply` raises; may raise OSError.
         """
+
+    def receive(self, tar: Readable) -> AbstractContextManager[Received]:
+        raise NotImplementedError(f"the driver {self.name} keeps no tars")
 
     def contains(self, diff_id: Digest) -> bool:
         return (self._layers / diff_id.hex).exists()

@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final
 
@@ -14,10 +15,11 @@ from wherry import errdefs
 from wherry.faults import fault
 from wherry.layers.erofs import Image, LayerInfo, LayerWriter, read_info, tar_extent
 from wherry.layers.pipeline import Digesting, ReadAhead
+from wherry.layers.tar import Readable
 from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
 from wherry.snapshots.directory import OpenBlob
 from wherry.snapshots.overlaid import OverlaidSnapshotter, RootAttributes
-from wherry.snapshots.protocol import Usage
+from wherry.snapshots.protocol import Received, Usage
 from wherry.spec.digest import Digest
 
 if TYPE_CHECKING:
@@ -61,16 +63,34 @@ class ErofsSnapshotter(OverlaidSnapshotter):
     # --- layers -----------------------------------------------------------------------------------
 
     def _keep(self, ingest: Path, diff_id: Digest, tar: BinaryIO) -> Usage:
+        info = self._write(ingest, diff_id, tar)
+        return Usage(info.bytes, info.inodes)
+
+    @contextlib.contextmanager
+    def receive(self, tar: Readable) -> Iterator[Received]:
+        with self._making("a layer") as ingest:
+            info = self._write(ingest, None, tar)
+            yield _Received(info.diff_id, Usage(info.bytes, info.inodes), self, ingest)
+
+    def keep(self, diff_id: Digest, ingest: Path) -> None:
+        """Show what was received in `ingest` as the layer `diff_id`."""
+        with self._one_at_a_time(diff_id):
+            if not self.contains(diff_id):
+                try:
+                    self._show(ingest, diff_id)
+                except OSError as error:
+                    raise errdefs.from_os_error(f"keeping layer {diff_id}", error) from error
+
+    def _write(self, ingest: Path, expected: Digest | None, tar: Readable) -> LayerInfo:
         fd = os.open(ingest / _FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             writer = LayerWriter(fd, self._max_entries)
-            _copy_verified(writer, tar, diff_id)
-            info = writer.finish(diff_id)
+            info = writer.finish(_copy_verified(writer, tar, expected))
             fault("snapshots.apply.before-sync")
             os.fsync(fd)
         finally:
             os.close(fd)
-        return Usage(info.bytes, info.inodes)
+        return info
 
     def usage(self, diff_id: Digest) -> Usage:
         info = self._info(diff_id)
@@ -129,8 +149,9 @@ class ErofsSnapshotter(OverlaidSnapshotter):
             os.close(fd)
 
 
-def _copy_verified(writer: LayerWriter, tar: BinaryIO, diff_id: Digest) -> None:
-    """Raises DataLoss if the bytes have another digest, and what is wrong with them if not."""
+def _copy_verified(writer: LayerWriter, tar: Readable, expected: Digest | None) -> Digest:
+    """The bytes' digest. Raises DataLoss if it is not the expected one, and what is wrong with the
+    bytes if it is."""
     refused: errdefs.EngineError | None = None
     with ReadAhead(tar) as ahead, Digesting(ahead) as stream:
         try:
@@ -138,19 +159,33 @@ def _copy_verified(writer: LayerWriter, tar: BinaryIO, diff_id: Digest) -> None:
         except errdefs.EngineError as error:
             if error.kind is not errdefs.Kind.INVALID_ARGUMENT:
                 raise
+            if expected is None:
+                raise
             refused = error
         # A layer that lies about its digest is mostly refused for nonsense in it before its end.
         # The lie is the better answer, so the rest is read, but not for ever: it may be a bomb.
         limit = stream.count + _READ_AFTER_REFUSAL
-        while stream.count < limit and stream.read(_CHUNK):
+        while refused and stream.count < limit and stream.read(_CHUNK):
             pass
         actual, complete = stream.digest, stream.at_end
-    if complete and actual != diff_id:
+    if complete and expected not in (None, actual):
         raise errdefs.data_loss(
-            f"layer {diff_id}: its bytes have the digest {actual}; fetch or load the image again"
+            f"layer {expected}: its bytes have the digest {actual}; fetch or load the image again"
         )
     if refused:
-        raise errdefs.EngineError(refused.kind, f"layer {diff_id}: {refused.message}")
+        raise errdefs.EngineError(refused.kind, f"layer {expected}: {refused.message}")
+    return actual
+
+
+@dataclass(frozen=True)
+class _Received:
+    diff_id: Digest
+    usage: Usage
+    driver: ErofsSnapshotter
+    ingest: Path
+
+    def keep(self) -> None:
+        self.driver.keep(self.diff_id, self.ingest)
 
 
 class _Extent(io.RawIOBase):

@@ -1,9 +1,11 @@
 """What a snapshotter is: the tutorial of this room, and the law that every driver keeps."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
 from wherry.spec.digest import Digest
 
@@ -18,6 +20,19 @@ class Usage:
 
     bytes: int
     inodes: int
+
+
+class Received(Protocol):
+    """A layer that is whole, verified and on the disk, but that nobody sees yet."""
+
+    @property
+    def diff_id(self) -> Digest: ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def keep(self) -> None:
+        """Make it one of the layers; no error if it is one already."""
 
 
 class Snapshotter(Protocol):
@@ -95,6 +110,14 @@ class Snapshotter(Protocol):
         Raises DataLoss if the bytes do not have the digest `diff_id`, InvalidArgument for an
         archive that breaks the rules above, ResourceExhausted if it does not fit. Whatever `tar`
         itself raises passes through. After an error nothing is left.
+        """
+
+    def receive(self, tar: Readable) -> AbstractContextManager[Received]:
+        """Keep the layer whose uncompressed bytes are `tar`, whatever their digest is.
+
+        For archives that name their layers at the end. It is a layer once it was told `keep`; else
+        it is gone when the context ends. Raises what `apply` raises, but for DataLoss. Only of a
+        driver that keeps tars.
         """
 
     def contains(self, diff_id: Digest) -> bool: ...
