@@ -1,7 +1,9 @@
-"""syncfs(2), which Python's `os` lacks."""
+"""syncfs(2) and sync_file_range(2), which Python's `os` lacks."""
 
 import ctypes
 import os
+
+_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -14,3 +16,11 @@ def syncfs(fd: int) -> None:
     if _libc.syncfs(fd):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), "syncfs")
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """Have the kernel begin to write this part of a file to its disk, and do not wait.
+
+    A later fsync finds it done. It promises nothing, so a kernel that can't is no error.
+    """
+    _libc.sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _RANGE_WRITE)

@@ -30,6 +30,7 @@ from wherry.layers.erofs.format import (
 from wherry.layers.erofs.tree import Tree
 from wherry.layers.tar import Readable, TarReader
 from wherry.layers.tar.names import quoted
+from wherry.linux.sync import start_writing
 from wherry.spec.digest import Digest
 
 TAR_OFFSET: Final = 4096  # a file system can share whole blocks of a file only (FICLONERANGE)
@@ -43,6 +44,7 @@ _VERSION: Final = 1
 _OPAQUE: Final = 1
 _MAX_SIZE: Final = MAX_BLOCKS * BLOCK
 _CHUNK: Final = 1 << 20
+_WRITE_STEP: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class _Tee:
         self._tar = tar
         self._fd = fd
         self.at = at
+        self._begun = at
 
     def read(self, size: int, /) -> bytes:
         data = self._tar.read(size)
@@ -163,6 +166,10 @@ class _Tee:
         except OSError as error:
             raise errdefs.from_os_error("writing a layer", error) from error
         self.at += len(data)
+        if self.at - self._begun >= _WRITE_STEP:
+            # The disk is at work while the rest is read; else all of it would wait for the end.
+            start_writing(self._fd, self._begun, self.at - self._begun)
+            self._begun = self.at
         return data
 
 
