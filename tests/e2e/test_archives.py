@@ -99,7 +99,13 @@ def test_an_upload_that_breaks_off_leaves_nothing(daemon: Daemon) -> None:
         client.connect(str(daemon.socket))
         head = f"POST /images/create?fromSrc=- HTTP/1.1\r\nHost: x\r\nContent-Length: {len(tar)}"
         client.sendall(head.encode() + b"\r\n\r\n" + tar[: MB // 2])
-        poll(lambda: os.listdir(daemon.data / "content" / "ingest"), "it has begun")
+        poll(
+            lambda: [
+                *daemon.data.glob("content/ingest/*"),
+                *daemon.data.glob("snapshots/*/ingest/*"),
+            ],
+            "it has begun",
+        )
     # The daemon fixture looks at what is left.
 
 

@@ -16,6 +16,12 @@ from wherry.spec.platform import Platform
 HERE = Platform("amd64", "linux")
 
 
+@pytest.fixture(autouse=True, params=["stored and applied", "received"])
+def way(request, world) -> None:
+    """Into a driver that unpacks, and into one that keeps tars."""
+    world.snapshots.keeps_tar = request.param == "received"
+
+
 def imported(world, archive: bytes, name: str = "", **described):
     reference = parse(name).tagged() if name else None
     described = {"platform": HERE, **described}
@@ -45,6 +51,12 @@ def test_its_config_is_docker_s(world, archives) -> None:
     assert config.created.endswith("Z")
     assert len(config.created) == len("2026-11-23T12:16:48.295321304Z")
     assert world.images.resolve(image_id).names == ()
+
+
+def test_a_tar_is_kept_in_one_place(world, archives) -> None:
+    (layer,) = world.images.resolve(imported(world, archives.layer(a="b"))).diff_ids
+    assert world.content.contains(layer) != world.snapshots.keeps_tar
+    assert world.snapshots.contains(layer)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
@@ -115,7 +127,7 @@ def test_importing_twice_keeps_the_layer_once(world, archives) -> None:
     tar = archives.layer(a="b")
     first, second = imported(world, tar), imported(world, tar, changes=["CMD x"])
     assert first != second
-    assert len(world.snapshots.applied) == 1
+    assert len(world.snapshots.layers()) == 1
     for image_id in (first, second):
         world.images.delete(image_id)
     assert world.snapshots.layers() == world.content.digests() == []

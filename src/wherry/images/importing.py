@@ -1,7 +1,7 @@
 """A root file system's tar becomes an image of one layer.
 
-The tar, decompressed while it arrives, is stored as a blob, so its digest is known when it is
-whole; then it is applied like any layer that came in an archive.
+It is decompressed while it arrives. A driver that keeps tars makes a layer of it as it passes; for
+others it is stored as a blob, and applied when its digest is known.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from wherry import errdefs
+from wherry.errdefs import EngineError, Kind
 from wherry.faults import fault
 from wherry.images.changes import apply_changes
 from wherry.images.collector import Collector, Lease
 from wherry.images.found import FoundImage, FoundLayer
 from wherry.images.load import register
 from wherry.layers.compression import open_layer
+from wherry.layers.tar import Readable
 from wherry.reference import Reference
 from wherry.spec import media
 from wherry.spec.digest import Digest
@@ -34,6 +36,8 @@ from wherry.spec.image import (
 from wherry.spec.platform import Platform
 
 _CHUNK: Final = 1 << 20
+_MEMBER: Final = "root file system"
+"""What errors call the tar, as if it were an archive's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,44 @@ def import_image(stream: BinaryIO, described: Described, collector: Collector) -
 
 
 def _store(stream: BinaryIO, collector: Collector, lease: Lease) -> FoundLayer:
-    with (
-        open_layer(stream) as tar,
-        collector.content.ingest("the imported file system") as ingest,
-    ):
+    with open_layer(stream) as opened:
+        tar = _Counted(opened)
+        if collector.snapshots.keeps_tar:
+            diff_id = _receive(tar, lease)
+        else:
+            diff_id = _ingest(tar, collector, lease)
+    if not tar.count:
+        raise errdefs.invalid("the archive to import is empty: it has no bytes at all")
+    return FoundLayer(diff_id, diff_id, tar.count, media.OCI_LAYER, _MEMBER)
+
+
+def _receive(tar: Readable, lease: Lease) -> Digest:
+    try:
+        return lease.receive(tar)
+    except EngineError as error:
+        if error.kind is not Kind.INVALID_ARGUMENT:
+            raise
+        raise errdefs.invalid(f"the archive's {_MEMBER}: {error.message}") from error
+
+
+def _ingest(tar: Readable, collector: Collector, lease: Lease) -> Digest:
+    with collector.content.ingest("the imported file system") as ingest:
         while chunk := tar.read(_CHUNK):
             ingest.write(chunk)
-        if not ingest.size:
-            raise errdefs.invalid("the archive to import is empty: it has no bytes at all")
-        size = ingest.size
-        diff_id = lease.commit(ingest)
-    return FoundLayer(diff_id, diff_id, size, media.OCI_LAYER, "root file system")
+        return lease.commit(ingest)
+
+
+class _Counted:
+    """A stream that knows how many bytes were read of it."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
 
 
 def _image(layer: FoundLayer, run: RunConfig, described: Described, lease: Lease) -> FoundImage:
