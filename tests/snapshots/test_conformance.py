@@ -24,6 +24,7 @@ from layertars import (
 )
 
 from wherry.errdefs import EngineError, Kind
+from wherry.layers.tar import read_tar
 from wherry.linux import syscalls
 from wherry.spec.digest import Digest
 
@@ -499,3 +500,13 @@ def test_all_files_of_a_stack_are_on_one_device(store):
         found = [os.stat(name, dir_fd=root) for name in names]
     assert len({status.st_dev for status in found}) == 1
     assert len({status.st_ino for status in found}) == len(names)
+
+
+def test_what_the_top_layers_root_hides_is_not_the_containers_doing(store):
+    """An untouched container has no changes, whatever marks the layer below it bears."""
+    stack = store.apply(BASE, layer(opaque(""), file("kept"), whiteout("etc")))
+    store.snapshotter.prepare("k", stack)
+    with store.snapshotter.diff("k") as changes:
+        entries = [entry.name for entry, _ in read_tar(changes)]
+    assert entries == []
+    store.snapshotter.remove("k")

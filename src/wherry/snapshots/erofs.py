@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final
 
 from wherry import errdefs
 from wherry.faults import fault
+from wherry.layers.attributes import is_content
 from wherry.layers.erofs import Image, LayerInfo, LayerWriter, read_info, tar_extent
 from wherry.layers.pipeline import Digesting, ReadAhead
 from wherry.layers.tar import Readable
@@ -122,8 +123,10 @@ class ErofsSnapshotter(OverlaidSnapshotter):
     def _root_attributes(self, diff_id: Digest) -> RootAttributes:
         with self._opened(diff_id) as fd:
             root = Image(fd).root
+        # Overlayfs's own stay with the layer: upon `upper`, they would be the container's doing.
         xattrs = {os.fsdecode(name): value for name, value in root.xattrs.items()}
-        return RootAttributes(root.uid, root.gid, root.mode & 0o7777, root.mtime_ns, xattrs)
+        content = {name: value for name, value in xattrs.items() if is_content(name)}
+        return RootAttributes(root.uid, root.gid, root.mode & 0o7777, root.mtime_ns, content)
 
     # --- files ------------------------------------------------------------------------------------
 
