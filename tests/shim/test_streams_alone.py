@@ -187,6 +187,6 @@ def test_a_start_carries_order_details_and_filter() -> None:
 
 
 def test_what_a_shim_says_of_a_start_is_a_message_like_others() -> None:
-    message = {"op": "started", "id": "a", "pid": 7, "started_at": "2026-11-23T10:00:00Z"}
-    said = wire.encode_started("a", 7, "2026-11-23T10:00:00Z")
+    message = {"op": "started", "id": "a", "pid": 7, "started_ns": 1_795_428_000_000_000_001}
+    said = wire.encode_started("a", 7, 1_795_428_000_000_000_001)
     assert wire.decode(said) == wire.decode(wire.encode(message))

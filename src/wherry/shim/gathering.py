@@ -36,6 +36,16 @@ def called_in(work: Callable[[], None]) -> list[CodeType]:
     return list(called)
 
 
+def codes_of(*homes: object) -> list[CodeType]:
+    """The code of each function of these modules and classes."""
+    return [
+        value.__code__
+        for home in homes
+        for value in vars(home).values()
+        if isinstance(value, FunctionType)
+    ]
+
+
 def gather(codes: list[CodeType]) -> None:
     """Copy the functions of these codes, in this order, and let all modules and classes have the
     copies. What holds a function in another way keeps the old one, which does the same."""

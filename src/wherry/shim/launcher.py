@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -21,14 +22,15 @@ from wherry.libcontainer import sync
 from wherry.linux import cgroups, mounts
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
-from wherry.shim import clock, gathering, shim, wire
+from wherry.shim import gathering, shim, wire
 from wherry.shim.lending import Lending
 from wherry.shim.order import Order, encode, read_details, read_order
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
 from wherry.spec.runtime import Spec
 
-_AN_ORDER = encode(Order("", "", ""), {"bundle": "", "rootfs": {}, "seccomp_flags": 0}, b"")
+_A_ROOT = mounts.root_mount_to_json(mounts.ImagesRoot("/", ("a", "b"), "", ""))
+_AN_ORDER = encode(Order("", "", ""), {"bundle": "", "rootfs": _A_ROOT, "seccomp_flags": 0}, b"")
 # How long a start has the processors for itself before the next spare is forked beside it.
 _SETTLE_MS = 200
 
@@ -57,7 +59,7 @@ def main(fd: int, cgroup: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     launcher = Launcher(requests, hierarchy)
-    gathering.gather(gathering.called_in(rehearse))
+    gathering.gather([*gathering.called_in(rehearse), *gathering.codes_of(Launcher, wire, Lending)])
     rehearse()
     close_imports()
     gc.collect()
@@ -81,9 +83,10 @@ def rehearse() -> None:
         os.write(sink, b"a line\n")
         watch.wait(0)
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        left.send(wire.encode_started("", 1, clock.now()))
+        left.send(wire.encode_started("", 1, time.time_ns()))
         wire.receive_bytes(right)
         read_order(_AN_ORDER)
+        mounts.root_mount_from_json(read_details(_AN_ORDER)[0]["rootfs"])
         upper, lower = sync.pair()
         lower.born(1, 0, sink)
         os.close(upper.await_born()[2])
@@ -133,8 +136,10 @@ class Launcher:
     def serve(self) -> None:
         while True:
             if self._spare is None and not self._await_quiet():
-                with contextlib.suppress(OSError):
+                try:  # noqa: SIM105 - in few words: what is written to here, shims have to copy
                     self._spare = self._fork_spare(self.forecast)
+                except OSError:
+                    pass  # a start tries again, and tells
             try:
                 data, fds = wire.receive_bytes(self.requests)
             except ConnectionResetError:
@@ -244,9 +249,11 @@ def _reap(launcher: int) -> None:
     to ignore SIGCHLD here would cost each of them a change of it."""
     if os.getpid() != launcher:
         return
-    with contextlib.suppress(ChildProcessError):
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return
 
 
 def _reset_signals() -> None:

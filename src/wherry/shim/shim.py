@@ -172,7 +172,7 @@ class Shim:
         self.control = ends[0]
         self.connections = [ends[0]]
         self.pid = 0
-        self.started_at = ""
+        self.started_ns = 0
         self.exit: ExitDocument | None = None
         self.status: int | None = None
         self.ended = 0.0
@@ -210,9 +210,11 @@ class Shim:
             streams.stdin = created.console
             streams.add_source(created.console, "stdout")
         created.start()
-        self.started_at = clock.now()
-        with contextlib.suppress(OSError):  # who asked has gone; the container runs
-            self.control.send(wire.encode_started(self.id, self.pid, self.started_at))
+        self.started_ns = time.time_ns()
+        try:  # noqa: SIM105 - in few words, see `streams.Watch`
+            self.control.send(wire.encode_started(self.id, self.pid, self.started_ns))
+        except OSError:
+            pass  # who asked has gone; the container runs
         self.launcher.close()  # it waits for this moment to fork the next spare
         expected.dismiss()
 
@@ -239,8 +241,6 @@ class Shim:
         """A socket for later daemons. Bound by a descriptor: its path may exceed 107 bytes."""
         directory = os.open(self.order.run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.order.run_dir}/shim.sock")
         self.listener.bind(f"/proc/self/fd/{directory}/shim.sock")
         os.close(directory)
         self.listener.listen(8)
@@ -414,7 +414,7 @@ class Shim:
             )
         match message["op"]:
             case "state":
-                reply["pid"], reply["started_at"] = self.pid, self.started_at
+                reply["pid"], reply["started_ns"] = self.pid, self.started_ns
                 reply["exit"] = self.exit
             case "kill":
                 self._kill(message["signal"])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wherry import errdefs
-from wherry.shim import wire
+from wherry.shim import clock, wire
 from wherry.shim.wire import AttachFlags, ExitDocument, Message
 
 
@@ -109,7 +109,7 @@ class Task:
     async def recall(self) -> None:
         """Ask a shim that this daemon did not start for what it knows."""
         state = await self._ask({"op": "state"})
-        self.pid, self.started_at = state["pid"], state["started_at"]
+        self.pid, self.started_at = state["pid"], clock.text(state["started_ns"])
         ended = state["exit"]
         if ended is not None:
             self._settle(exit_from(ended))
@@ -159,7 +159,8 @@ class Task:
                 if reply and not reply.done():
                     reply.set_result(message)
             case "started":
-                self.pid, self.started_at = message["pid"], message["started_at"]
+                self.pid = message["pid"]
+                self.started_at = clock.text(message["started_ns"])
                 if not self._started.done():
                     self._started.set_result(None)
             case "failed":

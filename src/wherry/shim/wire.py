@@ -9,7 +9,7 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
     daemon -> launcher   start + [control, attached streams ...]        `order` has its form
     launcher -> shim     which layers it lends, a zero byte, the same bytes and
                          descriptors; the bytes to its child too
-    shim   -> daemon     started {pid, started_at} | failed {kind, message, exit_code}
+    shim   -> daemon     started {pid, started_ns} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
     shim   -> daemon     exit {code, oom_killed, finished_at, error}
@@ -64,7 +64,7 @@ class Message(TypedDict, total=False):
     attach: AttachFlags
     # started, state
     pid: int
-    started_at: str
+    started_ns: int  # after 1970
     exit: ExitDocument | None
     # failed, reply
     kind: str
@@ -76,13 +76,13 @@ def encode(message: Message) -> bytes:
     return json.dumps({"v": VERSION, **message}).encode()
 
 
-def encode_started(container_id: str, pid: int, started_at: str) -> bytes:
+def encode_started(container_id: str, pid: int, started_ns: int) -> bytes:
     """`encode` of this one message, in words that a shim can afford: see `order`."""
-    return b'{"v": %d, "op": "started", "id": "%s", "pid": %d, "started_at": "%s"}' % (
+    return b'{"v": %d, "op": "started", "id": "%s", "pid": %d, "started_ns": %d}' % (
         VERSION,
         container_id.encode(),
         pid,
-        started_at.encode(),
+        started_ns,
     )
 
 
