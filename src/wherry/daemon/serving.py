@@ -20,6 +20,7 @@ from wherry.daemon.options import Options
 from wherry.daemon.ownership import Lock, PidFile
 from wherry.engine.engine import Engine
 from wherry.engine.settings import Settings
+from wherry.linux import memory
 
 log = logging.getLogger("wherry.daemon")
 
@@ -32,6 +33,7 @@ def serve(options: Options) -> int:
     """Run until SIGTERM or SIGINT; returns the exit status."""
     logformat.set_up(options.log_level)
     os.umask(0o022)
+    memory.keep_little()
     _raise_file_limit()
     try:
         asyncio.run(_Daemon(options).run())
