@@ -89,6 +89,7 @@ def changed(*changes: str, **config) -> dict[str, object]:
         ("LABEL \"a b\"=c d='e f'", {"labels": {"a b": "c", "d": "e f"}}),
         ("LABEL a=b\\\n  c=d", {"labels": {"a": "b", "c": "d"}}),
         ("ONBUILD  RUN  x  y", {"on_build": ("RUN  x  y",)}),
+        ("ONBUILD RUN x: ", {"on_build": ("RUN x: ",)}),
         ('onbuild CMD ["x"]', {"on_build": ('CMD ["x"]',)}),
         ("ONBUILD HEALTHCHECK --interval=3s CMD x",
          {"on_build": ("HEALTHCHECK --interval=3s CMD x",)}),
@@ -115,6 +116,7 @@ def test_a_change_does_what_it_does_in_docker(change, result) -> None:
     [
         ("HEALTHCHECK NONE", Healthcheck(("NONE",))),
         ("HEALTHCHECK --interval=1s NONE", Healthcheck(("NONE",))),
+        ("HEALTHCHECK CMD\tx\ty", Healthcheck(("CMD-SHELL", "x\ty"))),
         ("HEALTHCHECK cmd x  y", Healthcheck(("CMD-SHELL", "x  y"))),
         (
             'HEALTHCHECK --interval=5s --timeout=1h2m3.5s --start-period=1ms --retries=2 CMD ["a"]',
@@ -144,6 +146,7 @@ def test_healthchecks(change, check) -> None:
         ("ENV", "ENV requires at least one argument"),
         ("ENV A", "ENV must have two arguments"),
         ("ENV A=1 B", 'Syntax error - can\'t find = in "B". Must be of the form: name=value'),
+        ('ENV A=1 "B\\t"', 'Syntax error - can\'t find = in "\\"B\\\\t\\"". Must be of the form'),
         ("ENV =x", "ENV names can not be blank"),
         (
             'ENV A="x',

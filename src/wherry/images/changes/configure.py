@@ -14,12 +14,13 @@ from wherry.errdefs import EngineError
 from wherry.images.changes.health import flag_values, healthcheck_of
 from wherry.images.changes.lines import Instruction, instruction_of, read
 from wherry.images.changes.ports import ports_of
-from wherry.images.changes.words import expand, json_words, split
+from wherry.images.changes.words import expand, json_words, quoted, split
 from wherry.linux.signals import parse_signal
 from wherry.spec.image import Empty, RunConfig
 
 _SHELL: Final = ("/bin/sh", "-c")
 _NO_TRIGGERS: Final = ("FROM", "MAINTAINER")
+_ONBUILD: Final = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"[\t\v\f\r ]+")
 
 
@@ -92,7 +93,8 @@ class _State:
             raise errdefs.invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
         if trigger in _NO_TRIGGERS:
             raise errdefs.invalid(f"{trigger} isn't allowed as an ONBUILD trigger")
-        self.config = replace(self.config, on_build=(*self.config.on_build, instruction.rest))
+        written = _ONBUILD.sub("", instruction.line, count=1)
+        self.config = replace(self.config, on_build=(*self.config.on_build, written))
 
     def stopsignal(self, instruction: Instruction) -> None:
         name = self._expanded(_the_only(instruction))
@@ -150,7 +152,8 @@ class _State:
                 name, equals, value = word.partition("=")
                 if not equals:
                     raise errdefs.invalid(
-                        f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
+                        f"Syntax error - can't find = in {quoted(word)}. Must be of the form: "
+                        "name=value"
                     )
                 pairs.append((name, value))
         for name, value in pairs:

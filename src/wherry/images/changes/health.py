@@ -8,7 +8,7 @@ from typing import Final
 
 from wherry import errdefs
 from wherry.images.changes.lines import Instruction
-from wherry.images.changes.words import json_words
+from wherry.images.changes.words import json_words, quoted
 from wherry.spec.image import Healthcheck
 
 _UNITS: Final = {
@@ -24,17 +24,17 @@ _TIME_MAX: Final = 2**63 - 1
 
 def healthcheck_of(instruction: Instruction) -> Healthcheck:
     """What a HEALTHCHECK sets. Raises InvalidArgument in Docker's words."""
-    kind, _, rest = instruction.rest.partition(" ")
-    rest = rest.strip()
-    if not kind:
+    if not instruction.rest:
         raise errdefs.invalid("HEALTHCHECK requires at least one argument")
+    kind, *others = instruction.rest.split(maxsplit=1)
+    rest = others[0] if others else ""
     if kind.upper() == "NONE":
         if rest:
             raise errdefs.invalid("HEALTHCHECK NONE takes no arguments")
         return Healthcheck(("NONE",))
     flags = flag_values(instruction.flags, (*_TIMES, "retries"))
     if kind.upper() != "CMD":
-        raise errdefs.invalid(f'Unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)')
+        raise errdefs.invalid(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
     words = json_words(rest)
     command = words if words is not None else [rest] if rest else []
     if not command:

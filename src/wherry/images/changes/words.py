@@ -55,7 +55,12 @@ def expand(text: str, env: Mapping[str, str], escape: str) -> str:
     try:
         return _Expansion(text, env, escape).all()
     except EngineError as error:
-        raise errdefs.invalid(f'failed to process "{text}": {error.message}') from error
+        raise errdefs.invalid(f"failed to process {quoted(text)}: {error.message}") from error
+
+
+def quoted(text: str) -> str:
+    """A text in an error, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def json_words(text: str) -> list[str] | None:
