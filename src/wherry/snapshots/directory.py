@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
+from wherry.content.disk import make_directory
 from wherry.faults import fault
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
@@ -65,7 +66,7 @@ class DirectorySnapshotter(ABC):
         self._preparing: dict[str, tuple[Digest, ...]] = {}
         try:
             for path in (root, self._layers, self._active, self._ingest, root / "trash"):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(path)
         except OSError as error:
             raise errdefs.from_os_error(f"making the snapshots' directory {root}", error) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
+from wherry.content.disk import make_directory
 from wherry.snapshots import probing
 from wherry.snapshots.directory import DirectorySnapshotter
 from wherry.snapshots.erofs import ErofsSnapshotter
@@ -86,7 +87,7 @@ def recorded_driver(snapshots: Path) -> str | None:
 
 def _record(snapshots: Path, name: str) -> None:
     try:
-        snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(snapshots)
         new = snapshots / f"{_RECORD}.new"
         new.write_text(f"{name}\n")
         new.rename(snapshots / _RECORD)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final
 
 from wherry import errdefs
+from wherry.content.disk import sync_directory
 from wherry.faults import fault
 from wherry.layers.attributes import is_content
 from wherry.layers.erofs import Image, LayerInfo, LayerWriter, read_info, tar_extent
@@ -89,6 +90,7 @@ class ErofsSnapshotter(OverlaidSnapshotter):
             info = writer.finish(_copy_verified(writer, tar, expected))
             fault("snapshots.apply.before-sync")
             os.fsync(fd)
+            sync_directory(ingest)  # the name `layer.erofs`, which no other sync promises to keep
         finally:
             os.close(fd)
         return info

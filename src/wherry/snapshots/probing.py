@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from wherry import errdefs
+from wherry.content.disk import make_directory
 from wherry.layers.erofs import LayerWriter
 from wherry.layers.tar import DIRECTORY, Entry, TarWriter
 from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
@@ -50,7 +51,7 @@ def kernel_version() -> tuple[int, int, int]:
 
 def _why_not(directory: Path, attempt: Callable[[Path], str | None]) -> str | None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         with tempfile.TemporaryDirectory(prefix="probe-", dir=directory) as scratch:
             return attempt(Path(scratch))
     except OSError as error:
