@@ -268,6 +268,6 @@ class Archives:
         ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def archives() -> Archives:
     return Archives()
