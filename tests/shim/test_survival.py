@@ -153,9 +153,10 @@ async def _spare(yard: Yard) -> tuple[int, int]:
     """(shim, its child) that wait for the next start."""
     async with asyncio.timeout(10):
         while True:
-            for shim in _children(yard.runtime.launcher_pid):
-                for child in _children(shim):
-                    return shim, child
+            for nursery in _children(yard.runtime.launcher_pid):
+                for shim in _children(nursery):
+                    for child in _children(shim):
+                        return shim, child
             await asyncio.sleep(0.01)
 
 
@@ -239,3 +240,27 @@ async def test_a_launcher_killed_as_soon_as_it_is_there_is_replaced(
     await _gone(first)
     ran = await yard.run("echo", "hi")
     assert ran.output == "hi\n"
+
+
+async def test_a_nursery_killed_is_followed_by_another_launcher(yard: Yard) -> None:
+    """Running containers go on; the next one starts."""
+    running = await yard.start(yard.spec("sh", "-c", "echo up; exec sleep 1000"))
+    await running.read_until(b"up")
+    launcher = yard.runtime.launcher_pid
+    (nursery,) = _children(launcher)
+    os.kill(nursery, signal.SIGKILL)
+    await _gone(nursery)
+    ran = await yard.run("echo", "hi")
+    assert ran.output == "hi\n"
+    assert yard.runtime.launcher_pid != launcher
+    assert leaks.alive(running.task.pid)
+    await running.task.kill(signal.SIGKILL)
+    assert (await running.task.wait()).code == 137
+
+
+async def test_a_nursery_ends_with_its_launcher(yard: Yard) -> None:
+    await _spare(yard)
+    launcher = yard.runtime.launcher_pid
+    (nursery,) = _children(launcher)
+    os.kill(launcher, signal.SIGKILL)
+    await _gone(nursery)

@@ -20,8 +20,8 @@ import leaks
 
 Seen = TypeVar("Seen")
 
-# Processes beside a daemon without containers: the launcher, a spare shim and its midwife.
-_READY = 3
+# Processes beside a daemon without containers: launcher, nursery, a spare shim and its child.
+_READY = 4
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ touches ends with it, and a shim that stays for months has touched almost nothin
 namespace there is one more process between midwife and init, see `_fork_in_user_namespace`.
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable, Collection
@@ -39,7 +40,7 @@ from wherry.libcontainer.sync import Channel
 from wherry.linux import fork
 from wherry.linux import syscalls as sc
 from wherry.linux.cgroups import Cgroups
-from wherry.spec.runtime import IDMapping, Spec
+from wherry.spec.runtime import IDMapping
 
 
 @dataclass
@@ -112,8 +113,8 @@ class Orders:
     kept: Callable[[], Collection[int]] = tuple
 
 
-def expect(orders: Orders, forecast: Spec, hierarchy: Cgroups) -> Expected:
-    """Fork a child that prepares for `forecast`, and then waits for its orders.
+def expect(orders: Orders, forecast: bytes, hierarchy: Cgroups) -> Expected:
+    """Fork a child that prepares for `forecast` (JSON of a spec), and then waits for its orders.
 
     For containers with a pid namespace of their own and without a user namespace: others are
     delivered by `deliver`.
@@ -123,7 +124,7 @@ def expect(orders: Orders, forecast: Spec, hierarchy: Cgroups) -> Expected:
     return deliver(orders, forecast)
 
 
-def deliver(orders: Orders, forecast: Spec | None = None) -> Expected:
+def deliver(orders: Orders, forecast: bytes = b"") -> Expected:
     """Fork a midwife, who can make any container; without a `forecast` she does not prepare."""
     channel, inner = sync.pair()
     report, ours = sync.pair()
@@ -136,7 +137,7 @@ def deliver(orders: Orders, forecast: Spec | None = None) -> Expected:
     return Expected(midwife, False, ours, channel)
 
 
-def _expect_init(orders: Orders, forecast: Spec) -> Expected:
+def _expect_init(orders: Orders, forecast: bytes) -> Expected:
     channel, inner = sync.pair()
     shim = os.getpid()
     pid = fork.fork(namespaces=sc.CLONE_NEWPID)
@@ -147,11 +148,11 @@ def _expect_init(orders: Orders, forecast: Spec) -> Expected:
     return Expected(pid, True, channel, channel)
 
 
-def _wait_and_become(orders: Orders, forecast: Spec, channel: Channel, shim: int) -> NoReturn:
+def _wait_and_become(orders: Orders, forecast: bytes, channel: Channel, shim: int) -> NoReturn:
     """Be init from the first, in the host's view the process that /proc/self tells."""
     init.set_apart()
     own = int(os.readlink("/proc/self"))
-    prepared = prepare(forecast, process_one=True)
+    prepared = prepare(json.loads(forecast), process_one=True)
     blueprint = orders.read()
     linux = blueprint.spec["linux"]
     plan = namespaces.plan(linux.get("namespaces", []))
@@ -178,11 +179,11 @@ class _Midwife:
         self.pid = 0
         self.between = 0
 
-    def deliver(self, report: Channel, forecast: Spec | None) -> NoReturn:
+    def deliver(self, report: Channel, forecast: bytes) -> NoReturn:
         """Report `born` with the terminal, or `failed`; never returns."""
         try:
-            if forecast is not None:
-                self.prepared = prepare(forecast, process_one=False)
+            if forecast:
+                self.prepared = prepare(json.loads(forecast), process_one=False)
             self.blueprint = self.orders.read()
             console = self._make()
             self.orders.record(os.getppid(), self.pid)

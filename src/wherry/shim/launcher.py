@@ -1,4 +1,4 @@
-"""The launcher: one thread, everything imported, forking a shim for each container.
+"""The launcher: one thread, everything imported, a shim for each container (`nursery` forks it).
 
 It is executed from a private read-only copy of the interpreter's mount (`interpreter`), so its
 forks are too, and nobody who reaches one of them through /proc/PID/exe can write to the host's
@@ -15,15 +15,15 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import NoReturn
 
 from wherry import errdefs
 from wherry.libcontainer import sync
 from wherry.linux import cgroups, mounts
 from wherry.linux import syscalls as sc
 from wherry.logs.jsonfile import Writer
-from wherry.shim import gathering, shim, wire
+from wherry.shim import gathering, wire
 from wherry.shim.lending import Lending
+from wherry.shim.nursery import Nursery
 from wherry.shim.order import Order, encode, read_details, read_order
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
@@ -52,21 +52,18 @@ def main(fd: int, cgroup: str) -> None:
     hierarchy.create(cgroup, shared=True)
     hierarchy.join(cgroup)
     _reset_signals()
-    own = os.getpid()
-    signal.signal(signal.SIGCHLD, lambda *_: _reap(own))
     # What stops a service's group must not stop the containers; the socket says when to end.
     # A container that closes its standard input must not end its shim.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    launcher = Launcher(requests, hierarchy)
-    gathering.gather([*gathering.called_in(rehearse), *gathering.codes_of(Launcher, wire, Lending)])
+    gathering.gather(gathering.called_in(rehearse))
     rehearse()
     close_imports()
     gc.collect()
     gathering.plug()
     gc.freeze()
     gc.disable()  # a collection in a fork would copy every object it looks at
-    launcher.serve()
+    Launcher(requests, Nursery(hierarchy)).serve()
 
 
 def rehearse() -> None:
@@ -124,9 +121,9 @@ class Spare:
 class Launcher:
     """Hands each request to a spare shim, and forks the next one when nobody waits."""
 
-    def __init__(self, requests: socket.socket, hierarchy: cgroups.Cgroups) -> None:
+    def __init__(self, requests: socket.socket, nursery: Nursery) -> None:
         self.requests = requests
-        self.cgroups = hierarchy
+        self.nursery = nursery
         self.forecast: Spec = {}
         self.layers = Lending()
         self._spare: Spare | None = None
@@ -136,10 +133,7 @@ class Launcher:
     def serve(self) -> None:
         while True:
             if self._spare is None and not self._await_quiet():
-                try:  # noqa: SIM105 - in few words: what is written to here, shims have to copy
-                    self._spare = self._fork_spare(self.forecast)
-                except OSError:
-                    pass  # a start tries again, and tells
+                self._spare = self._make_spare(self.forecast)
             try:
                 data, fds = wire.receive_bytes(self.requests)
             except ConnectionResetError:
@@ -154,7 +148,7 @@ class Launcher:
             except errdefs.EngineError as error:
                 _refuse(fds[0], error)
             except OSError as error:
-                _refuse(fds[0], errdefs.from_os_error("forking a shim", error))
+                _refuse(fds[0], errdefs.from_os_error("handing over to a shim", error))
             finally:
                 for fd in fds:
                     os.close(fd)
@@ -195,7 +189,7 @@ class Launcher:
     def _hand_over(self, lent: bytes, data: bytes, fds: list[int]) -> None:
         """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
         for spare in (self._spare, None, None):
-            taker = spare or self._fork_spare({})
+            taker = spare or self._make_spare({})
             self._spare = None
             message = lent + b"\0" + data
             try:
@@ -212,48 +206,21 @@ class Launcher:
                 return
             finally:
                 taker.child.close()
+        raise errdefs.exhausted("no process can be forked for a container: see the limits of pids")
 
-    def _fork_spare(self, forecast: Spec) -> Spare:
+    def _make_spare(self, forecast: Spec) -> Spare:
         """Without a `forecast` its child won't prepare, because somebody is waiting for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours_too, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            self._be_shim(theirs, childs, forecast)
-        theirs.close()
-        childs.close()
+        with theirs, childs:
+            self.nursery.fork_shim(theirs, childs, forecast)
         return Spare(ours, ours_too)
-
-    def _be_shim(
-        self, orders: socket.socket, child_orders: socket.socket, forecast: Spec
-    ) -> NoReturn:
-        code = 1
-        try:
-            shim.main(orders, child_orders, forecast, self.cgroups)
-            code = 0
-        except Exception as error:  # noqa: BLE001 - a fork must never run its parent's loop
-            # Standard error is gone by now, and the daemon will see that the shim died.
-            os.write(2, f"shim: {type(error).__name__}: {error}\n".encode())
-        finally:
-            os._exit(code)
 
 
 def _refuse(control_fd: int, error: errdefs.EngineError) -> None:
     failed: Message = {"op": "failed", "kind": error.kind.name, "message": error.message}
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(control_fd)) as control:
         wire.send(control, {**failed, "exit_code": 128})
-
-
-def _reap(launcher: int) -> None:
-    """Reap shims that have ended. They inherit this handler, and wait for their own in their way:
-    to ignore SIGCHLD here would cost each of them a change of it."""
-    if os.getpid() != launcher:
-        return
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
 
 
 def _reset_signals() -> None:

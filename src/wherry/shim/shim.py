@@ -26,7 +26,6 @@ from wherry.shim.lending import lent_paths
 from wherry.shim.order import Order, read_details, read_order
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
-from wherry.spec.runtime import Spec
 
 # How long output is awaited after the first process has ended: something that the container
 # gave its pipe to may hold it open for ever.
@@ -38,13 +37,13 @@ _REAP_SECONDS = 5.0
 
 
 def main(
-    orders: socket.socket, child_orders: socket.socket, forecast: Spec, cgroups: Cgroups
+    orders: socket.socket, child_orders: socket.socket, forecast: bytes, cgroups: Cgroups
 ) -> None:
     """The shim's whole life. Returns when the container is gone and everybody was told.
 
     It begins before anybody asks for a container: the forks are done, the pipes are there and the
-    child has prepared for the `forecast` when the request comes by `orders`, and by
-    `child_orders` for the child. A launcher that ends instead closes both. `orders` stays open
+    child has prepared for the `forecast` (JSON of a spec) when the request comes, by `orders`, and
+    by `child_orders` for the child. A launcher that ends instead closes both. `orders` stays open
     until the start is over: that tells the launcher.
     """
     _become_shim(orders, child_orders)
