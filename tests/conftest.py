@@ -5,6 +5,11 @@ from collections.abc import Iterator
 
 import leaks
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast an example comes says how busy the machine is, not whether the code is right.
+settings.register_profile("wherry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wherry")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

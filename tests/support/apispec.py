@@ -11,9 +11,9 @@ import yaml
 
 SPECIFICATION = Path(__file__).parents[3] / "shared/specs/engine-api/v1.51.yaml"
 
-needs_specification = pytest.mark.skipif(
-    not SPECIFICATION.exists(), reason="needs the API's specification in ../shared"
-)
+NEEDS_SPECIFICATION = "needs the API's specification in ../shared"
+
+needs_specification = pytest.mark.skipif(not SPECIFICATION.exists(), reason=NEEDS_SPECIFICATION)
 
 Schema = dict[str, Any]
 

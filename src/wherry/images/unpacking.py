@@ -71,6 +71,11 @@ def _apply(
     progress: Progress,
 ) -> int:
     """The bytes of the layer's files."""
+    if layer.blob != layer.diff_id and snapshots.keeps_tar and snapshots.contains(layer.blob):
+        # It was a plain tar and is a layer by now, under the digest of its bytes.
+        raise errdefs.data_loss(
+            f"its bytes have the digest {layer.blob}, not {layer.diff_id}, as its config says"
+        )
     if lease.has_layer(layer.diff_id):
         if layer.blob != layer.diff_id:
             _verify(layer, content)
