@@ -79,7 +79,7 @@ class DirectorySnapshotter(ABC):
 
     def apply(self, diff_id: Digest, tar: BinaryIO) -> Usage:
         with self._one_at_a_time(diff_id):
-            if self.contains(diff_id):
+            if self._has(diff_id):
                 return self.usage(diff_id)
             with self._making(f"layer {diff_id}") as ingest:
                 usage = self._keep(ingest, diff_id, tar)
@@ -103,6 +103,10 @@ class DirectorySnapshotter(ABC):
         raise NotImplementedError(f"the driver {self.name} keeps no tars")
 
     def contains(self, diff_id: Digest) -> bool:
+        # One that was renamed a moment ago may still be on its way to the disk.
+        return diff_id not in self._applying and self._has(diff_id)
+
+    def _has(self, diff_id: Digest) -> bool:
         return (self._layers / diff_id.hex).exists()
 
     def layers(self) -> list[Digest]:
@@ -135,12 +139,13 @@ class DirectorySnapshotter(ABC):
         layers = topmost_once(stack)
         with self._reserved(key, tuple(stack)), self._making(f"snapshot {key}") as ingest:
             self._fill(ingest, layers)
-            # Last, and on the disk before the rename: a snapshot that is seen knows its stack. The
-            # rename itself comes to the disk with the record of who wanted it, or is cleared.
+            # Last, and all on the disk before the rename: a snapshot that is seen knows its stack.
             write_new(ingest / "stack", "".join(f"{diff_id}\n" for diff_id in stack), durable=True)
+            _sync_directory(ingest)
             fault("snapshots.prepare.before-rename")
             ingest.rename(self._active / key)
             fault("snapshots.prepare.after-rename")
+            _sync_directory(self._active)
         return self._mount_of(key, layers)
 
     @abstractmethod

@@ -77,7 +77,7 @@ class ErofsSnapshotter(OverlaidSnapshotter):
     def keep(self, diff_id: Digest, ingest: Path) -> None:
         """Show what was received in `ingest` as the layer `diff_id`."""
         with self._one_at_a_time(diff_id):
-            if not self.contains(diff_id):
+            if not self._has(diff_id):
                 try:
                     self._show(ingest, diff_id)
                 except OSError as error:

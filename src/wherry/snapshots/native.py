@@ -12,6 +12,7 @@ from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
 from wherry.linux.mounts import BindRoot
+from wherry.linux.sync import syncfs
 from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
 from wherry.snapshots.copying import copy_members
 from wherry.snapshots.directory import topmost_once
@@ -58,6 +59,7 @@ class NativeSnapshotter(UnpackingSnapshotter):
         try:
             with self._opened(layers) as stack:
                 copy_members(members(stack), target)
+            syncfs(target)
         finally:
             os.close(target)
 

@@ -67,6 +67,8 @@ class Trash:
         trash = os.open(self._path, _DIRECTORY)
         try:
             waiting = os.listdir(trash)
+            # What comes back with the power, because its leaving was lost, has to be whole.
+            os.fsync(trash)
             while waiting:
                 tree = waiting.pop()
                 try:
