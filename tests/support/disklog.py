@@ -264,8 +264,6 @@ class _Reader:
             return
         assert source is not None, "data from elsewhere"
         start, at = (int(call.arguments[place][0].strip("[]")) for place in (1, 3))
-        # strace shows the offsets as they are when the call is over.
-        start, at = start - call.result, at - call.result
         data = bytes(self._content[source.number][start : start + call.result])
         self._write(call, target, at, data)
 

@@ -34,15 +34,26 @@ class Etc:
     def write(self, folder: Path) -> list[tuple[str, str]]:
         """Put them into `folder`; answers (path in the container, path here) of each."""
         files = []
-        for inside, text in (
-            ("/etc/resolv.conf", self.resolv_conf),
-            ("/etc/hostname", self.hostname),
-            ("/etc/hosts", self.hosts),
-        ):
-            here = folder / Path(inside).name
+        for name, text in self._contents():
+            here = folder / name
             here.write_text(text, encoding="utf-8")
-            files.append((inside, str(here)))
+            files.append((f"/etc/{name}", str(here)))
         return files
+
+    def mend(self, folder: Path) -> None:
+        """Put those into `folder` that are missing there, empty, or nothing but zeros: lost with
+        the power. Others stay, as a container may have written to them."""
+        for name, text in self._contents():
+            here = folder / name
+            if not here.exists() or not here.read_bytes().strip(b"\0"):
+                here.write_text(text, encoding="utf-8")
+
+    def _contents(self) -> list[tuple[str, str]]:
+        return [
+            ("resolv.conf", self.resolv_conf),
+            ("hostname", self.hostname),
+            ("hosts", self.hosts),
+        ]
 
 
 def files_in(folder: str) -> list[tuple[str, str]]:

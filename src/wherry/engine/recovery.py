@@ -20,7 +20,7 @@ import shutil
 import time
 
 from wherry import errdefs
-from wherry.engine import removal
+from wherry.engine import networking, removal
 from wherry.engine.container import Container
 from wherry.engine.containers import Containers
 from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
@@ -56,6 +56,7 @@ def _clean(stores: Stores) -> list[Document]:
             log.warning("container %s has no snapshot any more: removed", document.id[:12])
             _finish_removal(stores, document)
         else:
+            _mend_etc(stores, document)
             kept.append(document)
     known = {document.id for document in documents}
     for key in sorted(keys - known):
@@ -64,6 +65,22 @@ def _clean(stores: Stores) -> list[Document]:
         if folder not in known:
             shutil.rmtree(stores.folder(folder), ignore_errors=True)
     return kept
+
+
+def _mend_etc(stores: Stores, document: Document) -> None:
+    """Write anew what of the /etc files a power cut has taken.
+
+    A creation does not wait for the disk to have them, since they follow from the record.
+    """
+    if document.etc_of != document.id:
+        return
+    folder = stores.folder(document.id)
+    etc = networking.etc(document.config, document.host_config, document.hostname)
+    try:
+        folder.mkdir(0o710, exist_ok=True)
+        etc.mend(folder)
+    except OSError as error:
+        log.warning("container %s: its /etc files: %s", document.id[:12], error)
 
 
 def _finish_removal(stores: Stores, document: Document) -> None:
