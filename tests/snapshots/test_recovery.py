@@ -22,6 +22,9 @@ POINTS = sorted(
         for point in re.findall(r'fault\("(.+?)"\)', file.read_text())
     }
 )
+# Of a move between drivers: tests/maintenance/test_migrating.py kills there.
+ELSEWHERE = ("snapshots.move.", "snapshots.switch.")
+HERE = [point for point in POINTS if not point.startswith(ELSEWHERE)]
 SCRIPT = """
 import io, sys
 from pathlib import Path
@@ -33,13 +36,18 @@ tar = Path(sys.argv[2]).read_bytes()
 diff_id = Digest.of(tar)
 snapshotter.apply(diff_id, io.BytesIO(tar))
 snapshotter.prepare("key", [diff_id])
+snapshotter.restack("key", [diff_id])
+snapshotter.restore("copy", [diff_id], snapshotter.changes("key"))
+snapshotter.remove("copy")
 snapshotter.remove("key")
+snapshotter.replace(diff_id, io.BytesIO(tar))
 snapshotter.remove_layer(diff_id)
 """
 
 
 def test_every_durable_step_has_its_points():
-    assert len(POINTS) == 9
+    assert len(HERE) == 16
+    assert len(POINTS) == 22
 
 
 KINDS = {
@@ -50,8 +58,10 @@ KINDS = {
 
 
 @pytest.mark.parametrize("driver", KINDS)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", HERE)
 def test_killed_at(point: str, driver: str, make_store, tmp_path: Path):
+    if (driver, point) == ("erofs", "snapshots.replace.between-renames"):
+        pytest.skip("erofs replaces its file in one rename")
     kind = KINDS[driver]
     diff_id, tar = layer(file("dir/file", b"content"))
     (tmp_path / "tar").write_bytes(tar)

@@ -108,6 +108,12 @@ class ImageTable:
         )
         return [Digest(row[0]) for row in rows]
 
+    def drop_blobs(self, digests: Iterable[Digest]) -> None:
+        """No image holds these any more; what was in them is kept elsewhere."""
+        self._connection.executemany(
+            "DELETE FROM image_blobs WHERE digest = ?", [(digest,) for digest in digests]
+        )
+
     def delete_image(self, image_id: Digest) -> None:
         """Forget the image, its names and what it holds; no error if there is none."""
         self._connection.execute("DELETE FROM names WHERE image_id = ?", (image_id,))

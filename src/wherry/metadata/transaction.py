@@ -25,3 +25,12 @@ class Transaction(ImageTable, ContainerTable, LeaseTable):
 
     def set_meta(self, key: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong in the whole file: its structure, and references to nothing."""
+        verdicts = self._connection.execute("PRAGMA integrity_check(10)").fetchall()
+        strays = self._connection.execute("PRAGMA foreign_key_check").fetchall()
+        found = [str(verdict) for (verdict,) in verdicts if verdict != "ok"]
+        return found + [
+            f"a row of {table} refers to nothing in {parent}" for table, _, parent, _ in strays
+        ]

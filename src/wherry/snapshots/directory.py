@@ -18,15 +18,21 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
 from wherry.content.disk import make_directory
 from wherry.faults import fault
+from wherry.layers.compression import HashingReader
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
-from wherry.snapshots.protocol import Received, Usage
+from wherry.linux.sync import syncfs
+from wherry.snapshots.extractor.feed import WhiteoutForm, extract
+from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.protocol import Received, Seen, Usage
+from wherry.snapshots.roots import RootAttributes, attributes_of
 from wherry.snapshots.trash import Trash, put_aside
 from wherry.spec.digest import Digest
 
@@ -34,6 +40,16 @@ _KEY: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}\Z")
 _MAX_ENTRIES: Final = 4_000_000
 
 OpenBlob = Callable[[Digest], BinaryIO]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a container has changed: a layer's tar with its digest, and its root directory, of which
+    a layer does not say all."""
+
+    digest: Digest
+    open: Callable[[], BinaryIO]
+    root: RootAttributes
 
 
 class DirectorySnapshotter(ABC):
@@ -90,7 +106,7 @@ class DirectorySnapshotter(ABC):
         fault("snapshots.apply.before-rename")
         ingest.rename(self._layers / diff_id.hex)
         fault("snapshots.apply.after-rename")
-        _sync_directory(self._layers)
+        sync_directory(self._layers)
 
     @abstractmethod
     def _keep(self, ingest: Path, diff_id: Digest, tar: BinaryIO) -> Usage:
@@ -118,6 +134,39 @@ class DirectorySnapshotter(ABC):
     @abstractmethod
     def open_tar(self, diff_id: Digest) -> BinaryIO: ...
 
+    @abstractmethod
+    def verify(self, diff_id: Digest, seen: Seen) -> None: ...
+
+    def intact_tar(self, diff_id: Digest, sizes: Sequence[int]) -> BinaryIO | None:
+        """The tar of a damaged layer, if the driver keeps it and it is whole.
+
+        `sizes` are those that it may have, in bytes, if the layer itself does not say.
+        """
+        return None
+
+    def replace(self, diff_id: Digest, tar: BinaryIO) -> Usage:
+        """Put a layer that is made anew in the place of a damaged one, or of none.
+
+        Raises what `apply` raises; then all is as before.
+        """
+        with self._one_at_a_time(diff_id), self._making(f"layer {diff_id}") as ingest:
+            usage = self._keep(ingest, diff_id, tar)
+            fault("snapshots.replace.before-rename")
+            self._exchange(ingest, diff_id)
+            fault("snapshots.replace.after-rename")
+            sync_directory(self._layers)
+            return usage
+
+    def _exchange(self, ingest: Path, diff_id: Digest) -> None:
+        """May raise OSError."""
+        put_aside(self._trash, self._layers / diff_id.hex, f"layer {diff_id}")
+        fault("snapshots.replace.between-renames")
+        ingest.rename(self._layers / diff_id.hex)
+
+    def layer_path(self, diff_id: Digest) -> Path:
+        """Where the layer's files are, for who sets them aside."""
+        return self._layers / diff_id.hex
+
     def remove_layer(self, diff_id: Digest) -> None:
         with self._lock:
             user = self._user_of(diff_id)
@@ -141,11 +190,11 @@ class DirectorySnapshotter(ABC):
             self._fill(ingest, layers)
             # Last, and all on the disk before the rename: a snapshot that is seen knows its stack.
             write_new(ingest / "stack", "".join(f"{diff_id}\n" for diff_id in stack), durable=True)
-            _sync_directory(ingest)
+            sync_directory(ingest)
             fault("snapshots.prepare.before-rename")
             ingest.rename(self._active / key)
             fault("snapshots.prepare.after-rename")
-            _sync_directory(self._active)
+            sync_directory(self._active)
         return self._mount_of(key, layers)
 
     @abstractmethod
@@ -157,6 +206,74 @@ class DirectorySnapshotter(ABC):
 
     @abstractmethod
     def _mount_of(self, key: str, layers: Sequence[Digest]) -> RootMount: ...
+
+    def restore(self, key: str, stack: Sequence[Digest], changes: Changes) -> None:
+        """`prepare` with changes that another driver's `changes` has told. Durable."""
+        layers = topmost_once(stack)
+        with self._reserved(key, tuple(stack)), self._making(f"snapshot {key}") as ingest:
+            self._fill_with(ingest, layers, changes)
+            write_new(ingest / "stack", "".join(f"{diff_id}\n" for diff_id in stack))
+            sync_filesystem(ingest)
+            fault("snapshots.restore.before-rename")
+            ingest.rename(self._active / key)
+            fault("snapshots.restore.after-rename")
+            sync_directory(self._active)
+
+    @abstractmethod
+    def _fill_with(self, ingest: Path, layers: Sequence[Digest], changes: Changes) -> None:
+        """As `_fill`, with the changes."""
+
+    @abstractmethod
+    def _top(self, key: str) -> Path:
+        """The directory of an active snapshot that is its root's."""
+
+    def _extract(self, changes: Changes, target: Path, whiteouts: WhiteoutForm) -> Report:
+        with changes.open() as tar:
+            return extract(
+                tar, changes.digest, target, whiteouts=whiteouts, max_entries=self._max_entries
+            )
+
+    def changes(self, key: str) -> Changes:
+        """What `restore` of another driver needs; the snapshot must be still. Raises NotFound."""
+        with self.diff(key) as tar:
+            reader = HashingReader(tar)
+            reader.drain()
+        try:
+            root = attributes_of(self._top(key))
+        except OSError as error:
+            raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
+        return Changes(reader.digest, lambda: self.diff(key), root)
+
+    def active_path(self, key: str) -> Path:
+        """Where the snapshot's files are."""
+        return self._active / key
+
+    def stack(self, key: str) -> list[Digest]:
+        """What `key` stands on, bottom first. Raises NotFound, or DataLoss if that is damaged."""
+        try:
+            return [Digest.parse(line) for line in self._stack(key)]
+        except (ValueError, errdefs.EngineError) as error:
+            if isinstance(error, errdefs.EngineError) and error.kind is errdefs.Kind.NOT_FOUND:
+                raise
+            raise errdefs.data_loss(f"snapshot {key}: its file stack is damaged") from error
+
+    def restack(self, key: str, stack: Sequence[Digest]) -> None:
+        """Write anew what `key` stands on, which was damaged. Durable."""
+        home = self._active / key
+        try:
+            self._distrust_times(home)
+            new = home / "stack.new"
+            new.unlink(missing_ok=True)
+            write_new(new, "".join(f"{diff_id}\n" for diff_id in stack), durable=True)
+            fault("snapshots.restack.before-rename")
+            new.rename(home / "stack")
+            fault("snapshots.restack.after-rename")
+            sync_directory(home)
+        except OSError as error:
+            raise errdefs.from_os_error(f"mending the snapshot {key}", error) from error
+
+    def _distrust_times(self, home: Path) -> None:  # noqa: B027 - most drivers never trust them
+        """The time of the file `stack` says no more when the snapshot was made."""
 
     def mounts(self, key: str) -> RootMount:
         return self._mount_of(key, topmost_once(self._stack(key)))
@@ -182,6 +299,10 @@ class DirectorySnapshotter(ABC):
         for name in _names_in(self._ingest):
             put_aside(self._trash, self._ingest / name, f"the unfinished {name}")
         self._trash.empty_later()
+
+    def discard(self, tree: Path) -> None:
+        """Have a tree deleted that is no part of this driver, and lies on its file system."""
+        put_aside(self._trash, tree, str(tree))
 
     def wait_until_clean(self, timeout: float | None = None) -> bool:
         """Wait until what was removed is deleted; False after `timeout` seconds."""
@@ -277,7 +398,17 @@ def write_new(path: Path, text: str, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def _sync_directory(path: Path) -> None:
+def sync_filesystem(path: Path) -> None:
+    """Bring all to the disk that is on the file system of the directory. May raise OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Bring the names in a directory to the disk. May raise OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -15,13 +15,23 @@ from wherry import errdefs
 from wherry.content.disk import sync_directory
 from wherry.faults import fault
 from wherry.layers.attributes import is_content
-from wherry.layers.erofs import Image, LayerInfo, LayerWriter, read_info, tar_extent
+from wherry.layers.erofs import (
+    TAR_OFFSET,
+    Image,
+    LayerInfo,
+    LayerWriter,
+    read_info,
+    tar_digest,
+    tar_extent,
+    verify,
+)
 from wherry.layers.pipeline import Digesting, ReadAhead
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
 from wherry.snapshots.directory import OpenBlob
-from wherry.snapshots.overlaid import OverlaidSnapshotter, RootAttributes
-from wherry.snapshots.protocol import Received, Usage
+from wherry.snapshots.overlaid import OverlaidSnapshotter
+from wherry.snapshots.protocol import Received, Seen, Usage
+from wherry.snapshots.roots import RootAttributes
 from wherry.spec.digest import Digest
 
 if TYPE_CHECKING:
@@ -104,6 +114,29 @@ class ErofsSnapshotter(OverlaidSnapshotter):
             offset, size = tar_extent(fd)
             return io.BufferedReader(_Extent(os.dup(fd), offset, size), _CHUNK)
 
+    def verify(self, diff_id: Digest, seen: Seen) -> None:
+        with self._opened(diff_id) as fd:
+            verify(fd, diff_id, seen)
+
+    def intact_tar(self, diff_id: Digest, sizes: Sequence[int]) -> BinaryIO | None:
+        try:
+            with self._opened(diff_id) as fd:
+                for size in dict.fromkeys((*_recorded_sizes(fd), *sizes)):
+                    if tar_digest(fd, size) == diff_id:
+                        return io.BufferedReader(_Extent(os.dup(fd), TAR_OFFSET, size), _CHUNK)
+        except OSError as error:
+            raise errdefs.from_os_error(f"reading layer {diff_id}", error) from error
+        except errdefs.EngineError as error:
+            if error.kind is not errdefs.Kind.NOT_FOUND:
+                raise
+        return None
+
+    def _exchange(self, ingest: Path, diff_id: Digest) -> None:
+        # The tar may be nowhere else: there must be no moment at which the layer is not there.
+        home = self._layers / diff_id.hex
+        home.mkdir(mode=0o700, exist_ok=True)
+        (ingest / _FILE).rename(home / _FILE)
+
     def remove_layer(self, diff_id: Digest) -> None:
         super().remove_layer(diff_id)
         if self._released:
@@ -180,6 +213,14 @@ def _copy_verified(writer: LayerWriter, tar: Readable, expected: Digest | None) 
     if refused:
         raise errdefs.EngineError(refused.kind, f"layer {expected}: {refused.message}")
     return actual
+
+
+def _recorded_sizes(fd: int) -> list[int]:
+    """The tar's size as the record has it, if that is to be believed."""
+    try:
+        return [tar_extent(fd)[1]]
+    except errdefs.EngineError:
+        return []
 
 
 @dataclass(frozen=True)

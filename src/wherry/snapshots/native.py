@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
+from wherry.layers.attributes import is_content
 from wherry.linux.mounts import BindRoot
 from wherry.linux.sync import syncfs
 from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
 from wherry.snapshots.copying import copy_members
-from wherry.snapshots.directory import topmost_once
+from wherry.snapshots.directory import Changes, topmost_once
 from wherry.snapshots.extractor.feed import WhiteoutForm
 from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
 from wherry.snapshots.stack import Layer, Member, members
+from wherry.snapshots.trash import put_aside
 from wherry.snapshots.tree import Item, walk
 from wherry.snapshots.unpacking import UnpackingSnapshotter
 from wherry.spec.digest import Digest
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CHUNK: Final = 1 << 18
+_COMPARE_ALL: Final = "compare-all"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class NativeSnapshotter(UnpackingSnapshotter):
     layers/<hex>/fs
     layers/<hex>/hides.json      {"whiteouts": [paths], "opaque": [directories]}
     active/<key>/fs              the container's root
+    active/<key>/compare-all     is there if what was copied can't be told from changes by its time
     """
 
     name: ClassVar[str] = "native"
@@ -63,6 +67,32 @@ class NativeSnapshotter(UnpackingSnapshotter):
         finally:
             os.close(target)
 
+    def _fill_with(self, ingest: Path, layers: Sequence[Digest], changes: Changes) -> None:
+        tree, scratch = ingest / "fs", ingest / "changes"
+        tree.mkdir()
+        scratch.mkdir()
+        report = self._extract(changes, scratch, "report")
+        with contextlib.ExitStack() as open_trees:
+            target = os.open(tree, _DIRECTORY)
+            open_trees.callback(os.close, target)
+            top = os.open(scratch, _DIRECTORY)
+            open_trees.callback(os.close, top)
+            stack = open_trees.enter_context(self._opened(layers))
+            hides = _paths(report["whiteouts"]), _paths(report["opaque"])
+            copy_members(members([Layer(top, *hides), *stack]), target)
+        # Xattrs of the root were copied, and `give` sets them all.
+        for name in filter(is_content, os.listxattr(tree)):
+            os.removexattr(tree, name)
+        changes.root.give(tree)
+        put_aside(self._trash, scratch, "what was unpacked")
+        self._distrust_times(ingest)
+
+    def _distrust_times(self, home: Path) -> None:
+        (home / _COMPARE_ALL).touch()
+
+    def _top(self, key: str) -> Path:
+        return self._active / key / "fs"
+
     def _mount_of(self, key: str, layers: Sequence[Digest]) -> BindRoot:
         return BindRoot(str(self._active / key / "fs"))
 
@@ -82,7 +112,8 @@ class NativeSnapshotter(UnpackingSnapshotter):
         try:
             # Written when the copy was whole: what has changed since then has a later ctime, which
             # no container can set.
-            copied_ns = (home / "stack").stat().st_ctime_ns
+            by_time = not (home / _COMPARE_ALL).exists()
+            copied_ns = (home / "stack").stat().st_ctime_ns if by_time else 0
             root = os.open(home / "fs", _DIRECTORY)
             try:
                 with self._opened(layers) as stack:

@@ -7,33 +7,25 @@ empty/                       the lower directory of a stack of no layers
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.layers.attributes import is_content
+from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from wherry.snapshots.changes import layer_of_upper, open_changes
-from wherry.snapshots.directory import DirectorySnapshotter, OpenBlob
+from wherry.snapshots.directory import Changes, DirectorySnapshotter, OpenBlob
+from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
+from wherry.snapshots.roots import RootAttributes, attributes_of
 from wherry.snapshots.tree import usage_of
 from wherry.spec.digest import Digest
 
 MAX_LAYERS: Final = 500  # OVL_MAX_STACK in the kernel's fs/overlayfs/params.h
 
+_OPAQUE: Final = "trusted.overlay.opaque"
+_ORIGIN: Final = "trusted.overlay.origin"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-@dataclass(frozen=True)
-class RootAttributes:
-    """What a layer says of the root directory."""
-
-    uid: int
-    gid: int
-    mode: int
-    mtime_ns: int
-    xattrs: Mapping[str, bytes]
 
 
 class OverlaidSnapshotter(DirectorySnapshotter):
@@ -76,11 +68,20 @@ class OverlaidSnapshotter(DirectorySnapshotter):
         (ingest / "work").mkdir(mode=0o700)
         # An overlay's root has the attributes of its upper directory: those of the top layer's.
         top = self._root_attributes(shown[0]) if shown else attributes_of(self._empty)
-        os.chown(upper, top.uid, top.gid)
-        upper.chmod(top.mode)
-        for name, value in top.xattrs.items():
-            os.setxattr(upper, name, value)
-        os.utime(upper, ns=(top.mtime_ns, top.mtime_ns))
+        top.give(upper)
+
+    def _fill_with(self, ingest: Path, layers: Sequence[Digest], changes: Changes) -> None:
+        self._fill(ingest, layers)
+        upper = ingest / "upper"
+        # Another, without the attributes that files made in it would inherit.
+        upper.rmdir()
+        upper.mkdir()
+        report = self._extract(changes, upper, "devices")
+        give_signs(upper, report)
+        changes.root.give(upper)
+
+    def _top(self, key: str) -> Path:
+        return self._active / key / "upper"
 
     def diff(self, key: str) -> BinaryIO:
         root = self._open_upper(key)
@@ -103,16 +104,29 @@ class OverlaidSnapshotter(DirectorySnapshotter):
             raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
 
 
-def attributes_of(directory: Path) -> RootAttributes:
-    """May raise OSError."""
-    status = directory.stat()
-    return RootAttributes(
-        status.st_uid,
-        status.st_gid,
-        status.st_mode & 0o7777,
-        status.st_mtime_ns,
-        {
-            name: os.getxattr(directory, name)
-            for name in filter(is_content, os.listxattr(directory))
-        },
-    )
+def give_signs(tree: Path, report: Report) -> None:
+    """Set overlayfs's attributes upon an unpacked tree: `trusted` needs a capability that the
+    extractor had not. May raise OSError.
+
+    A directory with whiteouts gets an origin (empty: unknown), as after a copy-up. Without it the
+    kernel lists removed names, if the directory comes to have nothing below it to be merged with.
+    """
+    holders = {os.path.dirname(path_of(path)) for path in report["whiteouts"]}
+    root = os.open(tree, _DIRECTORY)
+    try:
+        for holder in holders:
+            _set_attribute(root, holder, _ORIGIN, b"")
+        for path in report["opaque"]:
+            _set_attribute(root, path_of(path), _OPAQUE, b"y")
+    finally:
+        os.close(root)
+
+
+def _set_attribute(tree: int, path: bytes, name: str, value: bytes) -> None:
+    """On the directory `path` below `tree`, which a hostile archive has named."""
+    beneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+    directory = openat2(tree, path or b".", _DIRECTORY, resolve=beneath)
+    try:
+        os.setxattr(directory, name, value)
+    finally:
+        os.close(directory)

@@ -1,6 +1,6 @@
 """What a snapshotter is: the tutorial of this room, and the law that every driver keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -8,6 +8,9 @@ from typing import BinaryIO, Protocol
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
 from wherry.spec.digest import Digest
+
+Seen = Callable[[int], None]
+"""Is told how many bytes more were read."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,13 @@ class Snapshotter(Protocol):
 
     def open_tar(self, diff_id: Digest) -> BinaryIO:
         """The layer's uncompressed tar, byte for byte. Raises NotFound."""
+
+    def verify(self, diff_id: Digest, seen: Seen) -> None:
+        """Read all of the layer, and compare it with what its digest stands for.
+
+        Raises DataLoss saying what is wrong, NotFound for a layer that is not stored, or whose tar
+        is with the caller and is not there.
+        """
 
     def remove_layer(self, diff_id: Digest) -> None:
         """Forget a layer; no error if there is none. Quick: the files are deleted later.

@@ -14,11 +14,11 @@ from typing import BinaryIO, ClassVar
 
 from wherry import errdefs
 from wherry.faults import fault
-from wherry.linux.sync import syncfs
-from wherry.snapshots.directory import DirectorySnapshotter, write_new
+from wherry.snapshots.comparing import Comparison, rewritten
+from wherry.snapshots.directory import DirectorySnapshotter, sync_filesystem, write_new
 from wherry.snapshots.extractor.feed import WhiteoutForm, extract
 from wherry.snapshots.extractor.report import Report
-from wherry.snapshots.protocol import Usage
+from wherry.snapshots.protocol import Seen, Usage
 from wherry.spec.digest import Digest
 
 
@@ -35,10 +35,10 @@ class UnpackingSnapshotter(DirectorySnapshotter):
             tar, diff_id, tree, whiteouts=self.whiteout_form, max_entries=self._max_entries
         )
         usage = Usage(report["bytes"], report["inodes"])
-        write_new(ingest / "usage.json", json.dumps([usage.bytes, usage.inodes]))
+        write_new(ingest / "usage.json", _usage_text(usage.bytes, usage.inodes))
         self._finish_layer(ingest, report)
         fault("snapshots.apply.before-sync")
-        _sync_filesystem(ingest)
+        sync_filesystem(ingest)
         return usage
 
     @abstractmethod
@@ -47,19 +47,50 @@ class UnpackingSnapshotter(DirectorySnapshotter):
 
     def usage(self, diff_id: Digest) -> Usage:
         try:
-            size, inodes = json.loads((self._layer(diff_id) / "usage.json").read_bytes())
+            usage = _usage_in(self._layer(diff_id))
         except OSError as error:
             raise errdefs.from_os_error(f"reading layer {diff_id}", error) from error
-        return Usage(size, inodes)
+        if usage is None:
+            raise errdefs.data_loss(
+                f"layer {diff_id}: its file usage.json is damaged (`wherry system check --repair` "
+                "makes it anew)"
+            )
+        return usage
+
+    def verify(self, diff_id: Digest, seen: Seen) -> None:
+        home = self._layer(diff_id)
+        try:
+            with (
+                self.open_tar(diff_id) as tar,
+                rewritten(tar, diff_id, self._ingest) as (archive, info),
+            ):
+                root = os.open(home / "fs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    form, hides = self.whiteout_form, home / "hides.json"
+                    Comparison(archive, root, form, hides, seen).check()
+                finally:
+                    os.close(root)
+            if (home / "usage.json").read_bytes() != _usage_text(info.bytes, info.inodes).encode():
+                raise errdefs.data_loss("its file usage.json is damaged")
+        except OSError as error:
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise errdefs.data_loss(f"layer {diff_id}: it has lost {error.filename}") from error
+            raise errdefs.from_os_error(f"reading layer {diff_id}", error) from error
+        except errdefs.EngineError as error:
+            raise errdefs.EngineError(error.kind, f"layer {diff_id}: {error.message}") from error
 
     def open_tar(self, diff_id: Digest) -> BinaryIO:
         self._layer(diff_id)
         return self._open_blob(diff_id)
 
 
-def _sync_filesystem(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _usage_text(size: int, inodes: int) -> str:
+    return json.dumps([size, inodes])
+
+
+def _usage_in(home: Path) -> Usage | None:
     try:
-        syncfs(fd)
-    finally:
-        os.close(fd)
+        size, inodes = json.loads((home / "usage.json").read_bytes())
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return Usage(size, inodes)

@@ -1,8 +1,8 @@
 """Layers as EROFS images: one file that holds the tar as it came, and can be mounted.
 
 `LayerWriter` makes one, in the pass that reads the tar; `Image` reads one without the kernel, and
-`check` says whether one is whole. The format is drawn in `format.py` and `layer.py`, and told in
-docs/erofs.md.
+`check` and `verify` say whether one is whole. The format is drawn in `format.py` and `layer.py`,
+and told in docs/erofs.md.
 """
 
 from wherry.layers.erofs.checking import check
@@ -15,6 +15,7 @@ from wherry.layers.erofs.layer import (
     read_info,
     tar_extent,
 )
+from wherry.layers.erofs.verifying import tar_digest, verify
 
 __all__ = [
     "MAX_ENTRIES",
@@ -25,5 +26,7 @@ __all__ = [
     "LayerWriter",
     "check",
     "read_info",
+    "tar_digest",
     "tar_extent",
+    "verify",
 ]
