@@ -185,3 +185,14 @@ def test_a_damaged_elf_is_read_or_refused(tmp_path: Path, seed: int) -> None:
     except EngineError as error:
         if error.kind is not Kind.INVALID_ARGUMENT:
             raise
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for the owners of files")
+def test_the_tool_of_the_readme_writes_an_archive(world) -> None:
+    """With the driver that this host gets, which may be one that keeps layers itself."""
+    tool = Path(__file__).parents[2] / "examples" / "host_image.py"
+    done = subprocess.run([sys.executable, tool, "tools:1", "ls"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    world.images.load(io.BytesIO(done.stdout))
+    assert world.images.resolve("tools:1").config.config.cmd == (shutil.which("ls"),)
