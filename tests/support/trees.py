@@ -16,14 +16,21 @@ class Picture(NamedTuple):
     """All names of the file, if it has more than one."""
 
 
-def picture(root: int) -> dict[bytes, Picture]:
-    """Every file below the directory descriptor `root` by its path; the root is ``b""``."""
+def picture(root: int, ghosts: bool = False) -> dict[bytes, Picture]:
+    """Every file below the directory descriptor `root` by its path; the root is ``b""``.
+
+    With `ghosts` a name that is listed though it is not there is left out: overlayfs lists a
+    whiteout in a directory that nothing below is merged with, unless the layer's maker knew.
+    """
     top = b"/proc/self/fd/%d" % root
     paths = [b""]
     for path in paths:
         full = os.path.join(top, path)
         if not os.path.islink(full) and os.path.isdir(full):
-            paths += [os.path.join(path, name) for name in sorted(os.listdir(full))]
+            names = sorted(os.listdir(full))
+            if ghosts:
+                names = [name for name in names if os.path.lexists(os.path.join(full, name))]
+            paths += [os.path.join(path, name) for name in names]
     inodes: dict[tuple[int, int], list[bytes]] = {}
     for path in paths:
         inodes.setdefault(_identity(os.lstat(os.path.join(top, path))), []).append(path)
