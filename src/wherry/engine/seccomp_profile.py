@@ -9,10 +9,10 @@ github.com/moby/profiles, Apache-2.0), one rule a line and otherwise unchanged.
 """
 
 import functools
-import importlib.resources
 import os
 import re
 from collections.abc import Collection
+from pathlib import Path
 
 import msgspec
 
@@ -152,9 +152,7 @@ def resolve(
 
 @functools.cache
 def _default() -> Profile:
-    return load_profile(
-        importlib.resources.files("wherry.engine").joinpath("seccomp_default.json").read_bytes()
-    )
+    return load_profile(Path(__file__).with_name("seccomp_default.json").read_bytes())
 
 
 def _architectures(profile: Profile, token: str) -> list[str]:

@@ -15,7 +15,6 @@ from typing import BinaryIO, Final
 from wherry import errdefs
 from wherry.errdefs import EngineError, Kind
 from wherry.faults import fault
-from wherry.images.changes import apply_changes
 from wherry.images.collector import Collector, Lease
 from wherry.images.found import FoundImage, FoundLayer
 from wherry.images.load import register
@@ -59,6 +58,8 @@ def import_image(stream: BinaryIO, described: Described, collector: Collector) -
     Raises InvalidArgument for a change that is none, before anything is read, and for a stream
     that is empty, cut off, corrupt, or no tar.
     """
+    from wherry.images.changes import apply_changes  # not with the daemon's start
+
     run = apply_changes(RunConfig(), described.changes)
     if described.platform.os != "linux":
         raise errdefs.invalid("operating system is not supported")
