@@ -33,6 +33,15 @@ async def test_a_forged_null_device_masks_nothing(yard: Yard) -> None:
     assert (ran.output, ran.errors) == ("character special file 1:3\n", "")
 
 
+@pytest.mark.parametrize("change", ["chmod 666", "chown 0:0", "touch"])
+async def test_the_null_device_of_a_mask_stays_as_the_host_has_it(yard: Yard, change: str) -> None:
+    """Root in a container owns the host's node too, where it is bound into the container."""
+    script = f"{change} /proc/keys; echo a >/proc/keys && cat /proc/keys && echo used"
+    ran = await yard.run("sh", "-c", script)
+    assert "Read-only file system" in ran.errors
+    assert ran.output == "used\n"
+
+
 async def test_a_sysctl_is_not_written_into_a_mount_upon_proc(yard: Yard) -> None:
     """CVE-2025-52881: what is written must be the kernel's own file."""
     script = "find /proc/sys/net -type f; umount /proc/sys/net && cat /proc/sys/net/ipv4/ip_unp*"

@@ -47,8 +47,10 @@ class RootFilesystem:
         self.devpts_fd = -1
         self.root_mount = -1
         self.root = Root(-1)
-        # Taken before any mount of the container's, so that it is the host's true /dev/null.
+        # Taken before any mount of the container's, so that it is the host's true /dev/null. It can
+        # be read and written through a read-only mount, but its mode and owner can't be changed.
         self.null = sc.open_tree("/dev/null", sc.OPEN_TREE_CLONE)
+        sc.mount_setattr(self.null, sc.MOUNT_ATTR_RDONLY)
 
     def detach_from_host(self) -> None:
         """No mount made here reaches the host; whether the host's reach us, the spec says."""
