@@ -182,7 +182,7 @@ class _Midwife:
     def deliver(self, report: Channel, forecast: bytes) -> NoReturn:
         """Report `born` with the terminal, or `failed`; never returns."""
         try:
-            sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # without a shim there is no work
+            sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # with her shim
             if forecast:
                 self.prepared = prepare(json.loads(forecast), process_one=False)
             self.blueprint = self.orders.read()
