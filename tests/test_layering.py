@@ -26,7 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "shim": {"libcontainer", "logs"} | DOORS,
     "engine": TRADES | STORES,
     "api": {"engine"} | DOORS,
-    "daemon": {"api", "engine"} | TRADES | STORES,
+    "maintenance": {"engine", "images"} | STORES,
+    "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
     "client": {"errdefs"},
     "cli": {"client", "errdefs"},
 }

@@ -22,7 +22,8 @@ class Command:
     `usage` is the line after `Usage:`; `examples` are whole command lines with a remark each.
     `minimum` and `maximum` bound the positional arguments. `interspersed` is false where options
     after the first argument belong to somebody else, as in `wherry run IMAGE ls -l`;
-    `passed_on` is true where all words are somebody else's.
+    `passed_on` is true where all words are somebody else's. `usage_code` is the exit code for a
+    command line that makes no sense, where it is not Docker's.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Command:
         maximum: int = 0,
         interspersed: bool = True,
         passed_on: bool = False,
+        usage_code: int | None = None,
         examples: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.usage = usage
@@ -46,6 +48,7 @@ class Command:
         self.maximum = maximum
         self.interspersed = interspersed
         self.passed_on = passed_on
+        self.usage_code = usage_code
         self.examples = examples
 
     def check_arguments(self, name: str, count: int) -> None:

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rmi": ("remove", "RMI", "Remove one or more images"),
     "version": ("version", "VERSION", "Show the versions of client and daemon"),
     "info": ("info", "INFO", "Show the state of the whole system"),
+    "system check": ("system", "CHECK", "Verify what a data root keeps, and repair it"),
+    "system migrate-storage": ("system", "MIGRATE", "Move a data root to another storage driver"),
     "daemon": ("daemon", "DAEMON", "Run the daemon, as wherryd does"),
 }
 
@@ -50,7 +52,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "load": "load", "ls": "images",
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
-    "system": {"info": "info"},
+    "system": {
+        "check": "system check", "info": "info", "migrate-storage": "system migrate-storage",
+    },
 }  # fmt: skip
 
 # Docker's, and not ours yet: named, so that nobody searches for a typing error.
@@ -142,6 +146,7 @@ def _run_command(context: Context, words: list[str]) -> int:
         command.check_arguments(name, len(parsed.arguments))
     except UsageError as error:
         error.command = command
+        error.code = error.code if command.usage_code is None else command.usage_code
         raise
     return command.run(context, parsed)
 

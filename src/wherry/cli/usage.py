@@ -14,7 +14,8 @@ WIDTH = 80
 
 def program_usage(commands: Mapping[str, tuple[str, str, str]], flags: Sequence[Flag]) -> str:
     lines = ["Usage:  wherry [OPTIONS] COMMAND", "", "Containers, in Python", "", "Commands:"]
-    lines += [f"  {name:<10}  {summary}" for name, (_, _, summary) in commands.items()]
+    width = max(map(len, commands))
+    lines += [f"  {name:<{width}}  {summary}" for name, (_, _, summary) in commands.items()]
     lines += ["", "Global options:", *_options(flags), ""]
     lines += ["Run 'wherry COMMAND --help' for more information on a command."]
     return "\n".join(lines)
@@ -24,7 +25,10 @@ def group_usage(
     group: str, members: Mapping[str, str], commands: Mapping[str, tuple[str, str, str]]
 ) -> str:
     lines = [f"Usage:  wherry {group} COMMAND", "", "Commands:"]
-    lines += [f"  {name:<10}  {commands[target][2]}" for name, target in sorted(members.items())]
+    width = max(10, *map(len, members))
+    lines += [
+        f"  {name:<{width}}  {commands[target][2]}" for name, target in sorted(members.items())
+    ]
     lines += ["", f"Run 'wherry {group} COMMAND --help' for more information on a command."]
     return "\n".join(lines)
 

@@ -5,6 +5,9 @@ main -> options (flags, configuration file) -> serve
                                                 |-- Engine.open
                                                 |-- listeners: sockets, once all is ready
                                                 `-- until SIGTERM or SIGINT
+
+`wherryd check` and `wherryd migrate-storage` are other programs (upkeep.py), for a data root whose
+daemon does not run; `wherry system` executes them.
 """
 
 import gc
@@ -13,7 +16,11 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the daemon with these flags; returns its exit status."""
+    """Run the daemon with these flags, or another program; returns its exit status."""
+    if argv and argv[0] in ("check", "migrate-storage"):
+        from wherry.daemon import upkeep
+
+        return upkeep.main(argv[0], argv[1:])
     from wherry.daemon import flags, options
     from wherry.errdefs import EngineError
 

@@ -235,6 +235,13 @@ class DirectorySnapshotter(ABC):
 
     def changes(self, key: str) -> Changes:
         """What `restore` of another driver needs; the snapshot must be still. Raises NotFound."""
+        try:
+            # The data root may have been copied, or come from a backup: all times are new then.
+            self._distrust_times(self._active / key)
+        except FileNotFoundError:
+            raise errdefs.not_found(f"no such snapshot: {key}") from None
+        except OSError as error:
+            raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
         with self.diff(key) as tar:
             reader = HashingReader(tar)
             reader.drain()

@@ -120,15 +120,17 @@ class ErofsSnapshotter(OverlaidSnapshotter):
 
     def intact_tar(self, diff_id: Digest, sizes: Sequence[int]) -> BinaryIO | None:
         try:
-            with self._opened(diff_id) as fd:
-                for size in dict.fromkeys((*_recorded_sizes(fd), *sizes)):
-                    if tar_digest(fd, size) == diff_id:
-                        return io.BufferedReader(_Extent(os.dup(fd), TAR_OFFSET, size), _CHUNK)
-        except OSError as error:
-            raise errdefs.from_os_error(f"reading layer {diff_id}", error) from error
-        except errdefs.EngineError as error:
-            if error.kind is not errdefs.Kind.NOT_FOUND:
-                raise
+            fd = os.open(self._file(diff_id), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            for size in dict.fromkeys((*_recorded_sizes(fd), *sizes)):
+                if tar_digest(fd, size) == diff_id:
+                    return io.BufferedReader(_Extent(os.dup(fd), TAR_OFFSET, size), _CHUNK)
+        except OSError:
+            return None  # the disk does not give it
+        finally:
+            os.close(fd)
         return None
 
     def _exchange(self, ingest: Path, diff_id: Digest) -> None:

@@ -52,8 +52,7 @@ class Unpacker:
         # Directories get their attributes at the end: until then files are still made in them,
         # and a set-group-ID bit or a default ACL would be inherited by what is made.
         self._attributes: dict[bytes, Entry] = {b"": Entry(b"", DIRECTORY, 0o755)}
-        self._hidden: set[bytes] = set()
-        self._opaque: set[bytes] = set()
+        self._marks = whiteouts.Marks()
         self._inodes = 1
         self._devices = 0
         self._bytes = 0
@@ -79,14 +78,14 @@ class Unpacker:
             bytes=self._bytes,
             inodes=self._inodes,
             whiteouts=[text_of(path) for path in removed],
-            opaque=[text_of(path) for path in sorted(self._opaque)],
+            opaque=[text_of(path) for path in sorted(self._marks.opaque)],
         )
 
     # --- one entry --------------------------------------------------------------------------------
 
     def _place(self, entry: Entry, reader: TarReader) -> None:
         path, _, name = entry.name.rpartition(b"/")
-        if whiteouts.PREFIX in entry.name and self._is_mark(entry.name, path, name):
+        if whiteouts.PREFIX in entry.name and self._marks.take(entry.name, path, name):
             return
         if entry.kind == DIRECTORY:
             self._directory(entry, path, name)
@@ -98,16 +97,6 @@ class Unpacker:
                 self._hardlink(entry, path, name)
             else:
                 self._node(entry, parent, name)
-
-    def _is_mark(self, whole: bytes, path: bytes, name: bytes) -> bool:
-        """Whether it is no file. Whiteouts wait for the end: they never hide their own layer's."""
-        if whiteouts.is_below_whiteout(whole):
-            return True
-        if whiteouts.is_opaque(name):
-            self._opaque.add(path)
-        elif (hidden := whiteouts.hidden_name(name)) is not None:
-            self._hidden.add(path + b"/" + hidden if path else hidden)
-        return whiteouts.is_whiteout(name)
 
     def _directory(self, entry: Entry, path: bytes, name: bytes) -> None:
         if entry.name not in self._attributes:
@@ -243,14 +232,14 @@ class Unpacker:
 
     def _hide(self) -> list[bytes]:
         """Carry out the whiteouts; the names that the layer removes and does not have itself."""
-        for path in self._opaque:
+        for path in self._marks.opaque:
             self._in_directory(path)
-        for path in self._hidden:
+        for path in self._marks.hidden:
             self._in_directory(_parent(path))
         removed = []
-        for path in sorted(self._hidden):
+        for path in sorted(self._marks.hidden):
             if path in self._attributes:
-                self._opaque.add(path)
+                self._marks.opaque.add(path)
             elif not self._exists(path):
                 removed.append(path)
         if self._whiteout_devices:
