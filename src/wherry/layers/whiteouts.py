@@ -62,3 +62,25 @@ def whiteout_for(path: bytes) -> bytes:
 def opaque_for(directory: bytes) -> bytes:
     """The path of the mark that makes `directory` opaque."""
     return directory + b"/" + OPAQUE if directory else OPAQUE
+
+
+class Marks:
+    """What a layer hides of those below: collected while it is read, since a mark never hides what
+    its own layer has, wherever in the archive it stands.
+
+    `hidden` are paths, `opaque` directories.
+    """
+
+    def __init__(self) -> None:
+        self.hidden: set[bytes] = set()
+        self.opaque: set[bytes] = set()
+
+    def take(self, whole: bytes, path: bytes, name: bytes) -> bool:
+        """Whether the entry `whole`, which is `name` in `path`, is a mark and no file."""
+        if is_below_whiteout(whole):
+            return True
+        if is_opaque(name):
+            self.opaque.add(path)
+        elif (hidden := hidden_name(name)) is not None:
+            self.hidden.add(path + b"/" + hidden if path else hidden)
+        return is_whiteout(name)

@@ -84,8 +84,7 @@ class Tree:
         self._entries = 0
         self._devices = 0
         self._memory = _MEMORY
-        self._hidden: set[bytes] = set()
-        self._opaque: set[bytes] = set()
+        self._marks = whiteouts.Marks()
         # Archives are written directory by directory: few parents serve nearly every entry.
         self._at_hand: dict[bytes, Directory] = {b"": self.root}
 
@@ -97,7 +96,7 @@ class Tree:
             raise errdefs.exhausted(f"a layer may have {self._max_entries} entries")
         whole = entry.name
         path, _, name = whole.rpartition(b"/")
-        if whole.find(whiteouts.PREFIX) >= 0 and self._is_mark(whole, path, name):
+        if whole.find(whiteouts.PREFIX) >= 0 and self._marks.take(whole, path, name):
             return
         kind = entry.kind
         if kind == DIRECTORY:
@@ -109,16 +108,6 @@ class Tree:
             if name in children:
                 self._clear(children, name)
             children[name] = self._file(entry) if kind == FILE else self._node(entry)
-
-    def _is_mark(self, whole: bytes, path: bytes, name: bytes) -> bool:
-        """Whether it is no file. Whiteouts wait for the end: they never hide their own layer's."""
-        if whiteouts.is_below_whiteout(whole):
-            return True
-        if whiteouts.is_opaque(name):
-            self._opaque.add(path)
-        elif (hidden := whiteouts.hidden_name(name)) is not None:
-            self._hidden.add(path + b"/" + hidden if path else hidden)
-        return whiteouts.is_whiteout(name)
 
     def _directory(self, entry: Entry, path: bytes, name: bytes) -> None:
         directory = self.root
@@ -301,11 +290,11 @@ class Tree:
         copy-up: without it the kernel lists removed names, if the directory comes to have nothing
         below it to be merged with.
         """
-        for path in sorted(self._opaque):
+        for path in sorted(self._marks.opaque):
             self._in_directory(path).opaque = True
-        for path in sorted(self._hidden):
+        for path in sorted(self._marks.hidden):
             self._in_directory(path.rpartition(b"/")[0])
-        for path in sorted(self._hidden):
+        for path in sorted(self._marks.hidden):
             parent, _, name = path.rpartition(b"/")
             directory = self._in_directory(parent)
             child = directory.children.get(name)
