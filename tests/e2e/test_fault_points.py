@@ -23,6 +23,12 @@ SOAK = bool(os.environ.get("WHERRY_SOAK"))
 
 ELSEWHERE = {
     "content.recover": "is at every start, before anybody asks; tests/content has it",
+    "maintenance.": "is a command's, without a daemon; tests/maintenance has it",
+    "snapshots.move.": "is a migration's, without a daemon; tests/maintenance has it",
+    "snapshots.switch.": "is a migration's, without a daemon; tests/maintenance has it",
+    "snapshots.replace.": "is a repair's; tests/snapshots has it",
+    "snapshots.restack.": "is a repair's; tests/snapshots has it",
+    "snapshots.restore.": "is a migration's; tests/snapshots has it",
     "logs.rotate": "is in the shim, which does not come back; tests/logs has it",
 }
 
