@@ -123,6 +123,16 @@ def test_logs_are_followed_to_the_end(program: Program, tmp_path: Path) -> None:
     assert (done.out, done.err) == ("two\n", "three\n")
 
 
+def test_who_attaches_sees_the_screen_drawn_anew(program: Program) -> None:
+    script = "trap 'echo drawn' WINCH; while :; do sleep 0.05; done"
+    program.ok(*none("-dit", "--name", "screen", "box", "sh", "-c", script))
+    for _ in range(2):  # the second time, its terminal has the right size already
+        with program.terminal("attach", "screen", rows=30, columns=100) as person:
+            person.expect("drawn")
+            person.type("\x10\x11")
+            person.wait()
+
+
 def test_attach_and_detach(program: Program) -> None:
     program.ok(*none("-dit", "--name", "sh", "box", "sh"))
     with program.terminal("attach", "sh") as person:

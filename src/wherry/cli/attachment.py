@@ -103,7 +103,7 @@ def _stay(
     if start is not None:
         start()
     if how.tty:
-        session.resize_soon()
+        session.resize_soon(by_way_of_another=start is None)
     session.run(signals, waiting)
 
 

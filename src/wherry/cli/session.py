@@ -64,13 +64,19 @@ class Session:
         self._half_closed = False
         self._terminations = 0
         self._resize_tries = 0
+        self._by_way_of_another = False
         self._streaming = True
         stream.setblocking(False)
         self._show(early)
 
-    def resize_soon(self) -> None:
-        """Tell the container its terminal's size, again until it has one."""
+    def resize_soon(self, *, by_way_of_another: bool = False) -> None:
+        """Tell the container its terminal's size, again until it has one.
+
+        `by_way_of_another` tells it a larger one just before. Programs draw themselves anew for a
+        size that has changed, and who attaches to a shell sees its prompt, as with Docker.
+        """
         self._resize_tries = RESIZE_TRIES
+        self._by_way_of_another = by_way_of_another
 
     def run(self, signals: Signals, waiting: Waiting | None) -> None:
         """Copy until the stream has ended and `waiting` has its answer.
@@ -185,6 +191,9 @@ class Session:
             self._resize_tries = 0
             return
         try:
+            if self._by_way_of_another:
+                self._client.resize(self._ref, height + 1, width + 1)
+                self._by_way_of_another = False
             self._client.resize(self._ref, height, width)
         except engine_error():
             return
