@@ -104,6 +104,7 @@ LIST_OPTIONS = [
     ["--format", "table {{.ID}}\\t{{.Names}}\\t{{.Ports}}"],
     ["--format", "table {{.Mounts}}\\t{{.LocalVolumes}}\\t{{.Networks}}"],
     ["--format", '{{.Label "z"}}|{{.Labels}}|{{upper .State}}'],
+    ["--format", 'table {{.ID}}\\t{{.Label "z"}}\\t{{.Label "com.example.vendor"}}'],
     ["--format", '{{if eq .State "running"}}{{.Names}}{{else}}-{{end}}'],
     ["--format", "{{.Image}} {{.Command}} {{.CreatedAt}} {{.Size}} {{.Status}}"],
     ["--format", '{{truncate .ID 4}}{{pad .State 1 2}}{{join (split .Image ":") "+"}}'],
@@ -183,6 +184,7 @@ HISTORY = [
      "Tags": ["a:1"], "Size": 172_064_416, "Comment": "by hand"},
     {"Id": "<missing>", "Created": NOW - 8_000_000, "CreatedBy": "RUN <<E\nlines\nE" + "x" * 50,
      "Tags": None, "Size": 5, "Comment": ""},
+    {"Id": "<missing>", "Created": 0, "CreatedBy": "", "Tags": None, "Size": 0, "Comment": ""},
     {"Id": "<missing>", "Created": -62135596800, "CreatedBy": "", "Tags": None, "Size": 0,
      "Comment": ""},
 ]  # fmt: skip

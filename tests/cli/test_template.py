@@ -124,5 +124,5 @@ def test_what_the_data_does_not_have(form: str, words: str) -> None:
 
 
 def test_a_heading_is_the_template_over_the_columns_names() -> None:
-    rows = Rows('{{.ID}}\t{{.Label "a"}}')
-    assert rows.heading({"ID": "CONTAINER ID", "Label": "LABEL"}) == "CONTAINER ID\tLABEL"
+    rows = Rows('{{.ID}}\t{{.Label "com.a-b_c"}}')
+    assert rows.heading({"ID": "CONTAINER ID"}) == "CONTAINER ID\ta b c"

@@ -31,7 +31,6 @@ HEADERS = {
     "LocalVolumes": "LOCAL VOLUMES",
     "Networks": "NETWORKS",
     "Platform": "PLATFORM",
-    "Label": "LABEL",
 }
 SHORT_ID = 12
 

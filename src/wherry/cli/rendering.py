@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from wherry.cli.errors import CliError
 from wherry.cli.template.evaluate import TemplateError, check_functions, render
 from wherry.cli.template.parse import TemplateSyntaxError, parse_template
@@ -30,7 +32,8 @@ class Rows:
 
     def heading(self, headers: Mapping[str, str]) -> str:
         """The same template over the names of the columns."""
-        return self._render({name: _constant(text) for name, text in headers.items()})
+        names = {name: _constant(text) for name, text in headers.items()}
+        return self._render(names | {"Label": _label_heading})
 
     def _render(self, row: Row) -> str:
         try:
@@ -41,6 +44,11 @@ class Rows:
 
 def _constant(text: str) -> Callable[..., object]:
     return lambda *_: text
+
+
+def _label_heading(name: str) -> str:
+    """What Docker puts above a label: its name's last part, without dashes."""
+    return re.sub("[-_]", " ", name.rpartition(".")[2])
 
 
 class Documents:

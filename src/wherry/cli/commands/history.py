@@ -65,8 +65,8 @@ def _moment(created: int) -> str:
 
 
 def _since(created: int) -> str:
-    # The year 1 is no time: an image need not say when it was made.
-    return "N/A" if created < 0 else human_duration(time.time() - created) + " ago"
+    # The year 1 and 1970 are no times: an image need not say when it was made.
+    return "N/A" if created <= 0 else human_duration(time.time() - created) + " ago"
 
 
 HISTORY = Command(

@@ -44,7 +44,6 @@ def _run(context: Context, parsed: Parsed) -> int:
     else:
         _show_client(client)
         if server is not None:
-            out_line("\nServer:")
             _show_server(server)
     if problem:
         complain(problem)
@@ -83,11 +82,10 @@ def _show_client(client: dict[str, str]) -> None:
 def _show_server(server: Version) -> None:
     platform = server.get("Platform")
     name = platform["Name"] if platform else ""
+    out_line(f"\nServer: {name}".rstrip())
     components = server.get("Components") or []
     if not components:
         components = [{"Name": "Engine", "Version": server["Version"]}]
-    if name:
-        out_line(f" {name}")
     for component in components:
         out_line(f" {component['Name']}:")
         pairs = [("Version", component["Version"])]
