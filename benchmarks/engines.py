@@ -99,12 +99,13 @@ def _running(engine: Engine) -> Iterator[Engine]:
 
 
 @contextlib.contextmanager
-def wherryd(work: Path) -> Iterator[Engine]:
+def wherryd(work: Path, *flags: str) -> Iterator[Engine]:
+    """Ours, with more flags if wanted."""
     program = f"{Path(sys.executable).parent}/wherryd"
 
     def command(folder: Path) -> list[str]:
         own = [f"--cgroup-parent={CGROUP}", f"--config-file={os.devnull}"]
-        return [program, *_folders(folder), *own]
+        return [program, *_folders(folder), *own, *flags]
 
     try:
         with _running(Engine("wherryd", work, command)) as engine:
