@@ -169,6 +169,16 @@ async def test_a_spare_shim_killed_while_it_waits_is_replaced(yard: Yard) -> Non
     assert ran.output == "hi\n"
 
 
+async def test_a_spare_whose_child_was_killed_is_replaced(yard: Yard) -> None:
+    """A shim that has got a start reports its failure: nobody else may have got it as well."""
+    shim, child = await _spare(yard)
+    os.kill(child, signal.SIGKILL)
+    await _gone(child)
+    ran = await yard.run("sh", "-c", "echo hi")
+    assert ran.output == "hi\n"
+    await _gone(shim)
+
+
 async def test_a_shim_killed_in_a_start_leaves_nothing_of_it(yard: Yard) -> None:
     """Its child is in the middle of the work, and nobody is there to clean up after it."""
     shim, child = await _spare(yard)

@@ -187,25 +187,28 @@ class Launcher:
         return self.layers.lend(root.paths(), root.by_loop)
 
     def _hand_over(self, lent: bytes, data: bytes, fds: list[int]) -> None:
-        """Give it to the spare; to a new one, if there is none or it was killed while it waited."""
+        """Give it to the spare; to a new one, if there is none or it was killed while it waited.
+
+        One that has got it is its only taker: whatever happens then, this shim says so.
+        """
         for spare in (self._spare, None, None):
             taker = spare or self._make_spare({})
             self._spare = None
             message = lent + b"\0" + data
             try:
+                if _is_gone(taker.child):
+                    raise ConnectionResetError
                 wire.send_bytes(taker.shim, message, tuple(fds))
-                # Only now: the child must not work for a shim that is not there.
-                wire.send_bytes(taker.child, message, (fds[0],))
             except ConnectionError:
-                taker.shim.close()
+                taker.close()
                 continue
-            else:
-                if self._busy:
-                    self._busy.close()
-                self._busy = taker.shim
-                return
-            finally:
-                taker.child.close()
+            # Only now: the child must not work for a shim that is not there.
+            with taker.child, contextlib.suppress(ConnectionError):
+                wire.send_bytes(taker.child, message, (fds[0],))
+            if self._busy:
+                self._busy.close()
+            self._busy = taker.shim
+            return
         raise errdefs.exhausted("no process can be forked for a container: see the limits of pids")
 
     def _make_spare(self, forecast: Spec) -> Spare:
@@ -215,6 +218,13 @@ class Launcher:
         with theirs, childs:
             self.nursery.fork_shim(theirs, childs, forecast)
         return Spare(ours, ours_too)
+
+
+def _is_gone(end: socket.socket) -> bool:
+    """Whether nobody has the other end any more."""
+    poll = select.poll()
+    poll.register(end, 0)
+    return bool(poll.poll(0))
 
 
 def _refuse(control_fd: int, error: errdefs.EngineError) -> None:
