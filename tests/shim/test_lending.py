@@ -73,6 +73,19 @@ def test_the_longest_unused_is_let_go(
         shop.release(path)
 
 
+def test_descriptors_are_left_for_other_uses(
+    images: Callable[[int], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lending.resource, "getrlimit", lambda _: (4, 4096))
+    paths = images(3)
+    shop = Lending()
+    for path in paths:
+        shop.lend([path], False)
+    assert set(shop._mounts) == set(paths[1:])
+    for path in paths:
+        shop.release(path)
+
+
 def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "layer").write_bytes(b"no image" * 1000)
     descriptors = len(os.listdir("/proc/self/fd"))

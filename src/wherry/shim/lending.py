@@ -11,12 +11,14 @@ one, until it is told that the layer's file goes away.
 """
 
 import os
+import resource
 from collections.abc import Sequence
 
 from wherry import errdefs
 from wherry.linux import mounts
 
-# Descriptors, and a kernel structure each. The longest unused are let go beyond this number.
+# A kernel structure each, and a descriptor: of these at most half of what the process may have.
+# The longest unused are let go beyond this number.
 _MOST = 2000
 
 
@@ -29,7 +31,9 @@ class Lending:
     def lend(self, paths: Sequence[str], by_loop: bool) -> bytes:
         """What `lent_paths` needs to find the images' mounts; they stay ours. EngineError."""
         lent = [self._get(path, by_loop) for path in paths]
-        for path in list(self._mounts)[: max(0, len(self._mounts) - max(_MOST, len(lent)))]:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = max(len(lent), _MOST if files < 0 else min(_MOST, files // 2))
+        for path in list(self._mounts)[: max(0, len(self._mounts) - most)]:
             self.release(path)
         return b" ".join(b"%d" % number for number in (os.getpid(), *lent))
 
