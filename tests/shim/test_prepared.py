@@ -147,6 +147,17 @@ async def test_a_forecast_that_cannot_be_prepared(yard: Yard) -> None:
     assert ran.output == "up\n/proc/self/comm\n"
 
 
+async def test_a_network_that_was_half_prepared_is_nobodys(yard: Yard) -> None:
+    forecast = usual(yard)
+    name = "net.ipv4.ip_unprivileged_port_start"
+    forecast["linux"]["sysctl"] = {name: "80", "net.no.such": "1"}
+    yard.runtime.foresee(forecast)
+    await yard.run(spec=yard.spec("true"))
+    ran = await yard.run("sh", "-c", f"cat /proc/sys/{name.replace('.', '/')}; ip link")
+    assert ran.output.startswith("1024\n")
+    assert "LOOPBACK,UP" in ran.output
+
+
 async def test_waiting_shows_nothing_to_the_host(yard: Yard) -> None:
     """It is in new namespaces, but in the host's mount namespace: there it holds nothing busy."""
     yard.runtime.foresee(usual(yard))

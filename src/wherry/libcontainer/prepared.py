@@ -81,13 +81,13 @@ def prepare(forecast: Spec, process_one: bool) -> Prepared:
             prepared.homes[flag] = os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
         flags = sc.CLONE_NEWNET | sc.CLONE_NEWIPC | sc.CLONE_NEWUTS
         sc.unshare(flags)
-        prepared.entered = flags
+        prepared.entered = flags & ~sc.CLONE_NEWNET  # that one counts when it is as it should be
         with netlink.RouteSocket() as route:
             route.link_up("lo")
         parameters = linux.get("sysctl", {})
         network = {name: parameters[name] for name in parameters if name.startswith("net.")}
         sysctls.write(network)
-        prepared.sysctls = network
+        prepared.entered, prepared.sysctls = flags, network
         tops = [top for top in _BELONGS if process_one or top != "/proc"]
         _build_trees(prepared, tops)
     except (OSError, errdefs.EngineError):
