@@ -98,7 +98,7 @@ def test_a_changed_byte_anywhere(pristine: Pristine, tmp_path: Path, driver: str
     assert {"blob", "driver", "stack"} < kinds
 
     @settings(
-        max_examples=1000 if SOAK else 25, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=1000 if SOAK else 12, deadline=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.sampled_from(files), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
     def damaged(path: Path, where: float, mask: int) -> None:

@@ -32,6 +32,8 @@ Pristine = Callable[[str], Path]
 PAIRS = list(permutations(DRIVERS, 2))
 # Each way of moving a layer and a container.
 KILLED = [("erofs", "overlay"), ("native", "erofs"), ("erofs", "native")]
+# Fault points on a migration's way that no other test kills at.
+OWN = ("maintenance.", "snapshots.move.", "snapshots.switch.", "snapshots.restore.")
 KEYS = sorted(f"{number}" * 64 for number in CONTAINERS.values())
 
 SOURCE = Path(wherry.__file__).parent
@@ -168,7 +170,11 @@ def test_killed_at_each_step(
     assert any(containers in name for name in names)
     if containers != "restore":
         assert set(names) >= MUST_BE_REACHED
-    turns = [turn for turn, name in enumerate(names, 1) if SOAK or name not in names[: turn - 1]]
+    turns = [
+        turn
+        for turn, name in enumerate(names, 1)
+        if SOAK or (name.startswith(OWN) and name not in names[: turn - 1])
+    ]
     for turn in turns:
         root = copy(pristine(source), tmp_path / "root")
         killed, reached = worker.run(root, target, turn)

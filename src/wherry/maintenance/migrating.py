@@ -234,6 +234,13 @@ class Migration:
         stale = new.keys()
         for key in stale:
             new.remove(key)
+        try:
+            # From now on, what is there counts as moved: nothing may come back with the power.
+            sync_directory(new.active_path("any").parent)
+        except OSError as error:
+            raise errdefs.from_os_error(
+                "removing what an earlier attempt has copied", error
+            ) from error
 
     def _move_containers(self, old: DirectorySnapshotter, new: DirectorySnapshotter) -> None:
         waiting = sorted(set(old.keys()) - set(new.keys()))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wherry import errdefs
+from wherry.content.disk import sync_directory
 from wherry.engine.document import read_document
 from wherry.errdefs import EngineError
 from wherry.faults import fault
@@ -87,6 +88,7 @@ def _replace(root: DataRoot, path: Path, findings: Findings) -> None:
     wal.unlink(missing_ok=True)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     new.rename(path)
+    sync_directory(root.path)
     fault("maintenance.rebuild.after-rename")
     root.database, root.unusable = Database.open(path, create=False), None
 
@@ -135,7 +137,7 @@ def _rows(
         for row in connection.execute(query):
             with contextlib.suppress(EngineError, ValueError, TypeError):
                 yield read(row)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return
 
 

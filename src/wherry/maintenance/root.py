@@ -34,7 +34,7 @@ class DataRoot:
 
     @classmethod
     def open(cls, path: Path) -> "DataRoot":
-        """Raises NotFound where no data root is, Conflict for one of a newer Wherry."""
+        """Raises NotFound where no data root is, Unavailable if its database is in use."""
         if not (path / DATABASE).exists() and not (path / "content").is_dir():
             raise errdefs.not_found(f"{path} is no data root of Wherry's (--data-root names one)")
         content = ContentStore(path / "content")
@@ -42,7 +42,7 @@ class DataRoot:
         try:
             database = Database.open(path / DATABASE, create=False)
         except EngineError as error:
-            if error.kind is not errdefs.Kind.DATA_LOSS:
+            if error.kind not in (errdefs.Kind.DATA_LOSS, errdefs.Kind.CONFLICT):
                 raise
             unusable = error
         root = cls(path, content, database, unusable, None)

@@ -155,6 +155,9 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _engine_error(path, error) from error
+    except UnicodeDecodeError as error:
+        # Python can't read what SQLite says about a schema with such bytes in it.
+        raise schema.damaged(str(path), "text in it is no UTF-8") from error
 
 
 def _engine_error(path: Path, error: sqlite3.Error) -> errdefs.EngineError:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
-from wherry.content.disk import make_directory
+from wherry.content.disk import make_directory, sync_directory
 from wherry.faults import fault
 from wherry.layers.compression import HashingReader
 from wherry.layers.tar import Readable
@@ -410,15 +410,6 @@ def sync_filesystem(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syncfs(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_directory(path: Path) -> None:
-    """Bring the names in a directory to the disk. May raise OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.content.disk import make_directory
+from wherry.content.disk import make_directory, sync_directory
 from wherry.faults import fault
 from wherry.snapshots import probing
-from wherry.snapshots.directory import DirectorySnapshotter, sync_directory, write_new
+from wherry.snapshots.directory import DirectorySnapshotter, write_new
 from wherry.snapshots.erofs import ErofsSnapshotter
 from wherry.snapshots.native import NativeSnapshotter
 from wherry.snapshots.overlay import OverlaySnapshotter

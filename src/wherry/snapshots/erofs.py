@@ -138,6 +138,7 @@ class ErofsSnapshotter(OverlaidSnapshotter):
         home = self._layers / diff_id.hex
         home.mkdir(mode=0o700, exist_ok=True)
         (ingest / _FILE).rename(home / _FILE)
+        sync_directory(home)
 
     def remove_layer(self, diff_id: Digest) -> None:
         super().remove_layer(diff_id)
