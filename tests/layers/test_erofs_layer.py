@@ -415,6 +415,27 @@ def test_directories_that_nobody_listed_are_counted(layer, monkeypatch):
     assert failure.value.kind is Kind.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.parametrize(
+    "name", ["d" * 100 + "/.wh.%d", "n" * 200 + "%d", ".wh." + "n" * 200 + "%d"]
+)
+def test_what_takes_much_memory_for_little_tar_is_counted(layer, monkeypatch, name):
+    monkeypatch.setattr("wherry.layers.erofs.tree._MEMORY", 20_000)
+    write_layer(archive(*(file(name % number) for number in range(10))), layer)
+    with pytest.raises(EngineError, match="take over") as failure:
+        write_layer(archive(*(file(name % number) for number in range(400))), layer)
+    assert failure.value.kind is Kind.RESOURCE_EXHAUSTED
+
+
+def test_pieces_of_sparse_files_are_counted(layer, block, pax, monkeypatch):
+    monkeypatch.setattr("wherry.layers.erofs.overflow._MAX_COPIES", 1000)
+    listed = b",".join(b"%d,1" % (2 * number) for number in range(600))
+    records = {b"GNU.sparse.size": b"1200", b"GNU.sparse.map": listed}
+    tar = b"".join(pax(records) + block(b"%d" % number, 600) + bytes(1024) for number in range(2))
+    with pytest.raises(EngineError, match="1000 pieces") as failure:
+        write_layer(tar, layer)
+    assert failure.value.kind is Kind.RESOURCE_EXHAUSTED
+
+
 def test_an_unknown_type_is_refused(layer):
     with pytest.raises(EngineError, match="type"):
         write_layer(archive(member("socket", b"s")), layer)

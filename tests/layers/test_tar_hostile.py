@@ -169,6 +169,10 @@ class TestBombs:
         )
         assert "global headers" in refusal(archive + END)
 
+    def test_a_global_header_is_no_work_for_millions_of_entries(self, block, pax):
+        records = {b"SCHILY.xattr.trusted.%d" % number: b"" for number in range(200)}
+        assert "global headers" in refusal(pax(records, b"g") + block(b"a") + END)
+
     def test_a_sparse_file_of_8_eib_is_read_as_it_is_asked_for(self, block, pax):
         records = {b"GNU.sparse.size": b"%d" % (2**63 - 1), b"GNU.sparse.map": b""}
         reader = TarReader(io.BytesIO(pax(records) + block() + END))

@@ -8,6 +8,7 @@ from wherry.layers.erofs.format import ADDRESS_AT, BLOCK, aligned
 from wherry.layers.erofs.inodes import InodeTable
 
 _MAX_SIZE: Final = 1 << 30
+_MAX_COPIES: Final = 1_000_000
 _CHUNK: Final = 1 << 20
 
 
@@ -46,7 +47,16 @@ class Overflow:
         return block
 
     def copy(self, source: int, size: int, at: int) -> None:
-        """Plan to copy bytes of the file itself, `at` bytes into the overflow."""
+        """Plan to copy bytes of the file itself, `at` bytes into the overflow.
+
+        Raises ResourceExhausted for too many: a plan takes more room than the byte that it may be
+        about, and two system calls.
+        """
+        if len(self._copies) >= _MAX_COPIES:
+            raise errdefs.exhausted(
+                f"the data of the layer's sparse files are in more than {_MAX_COPIES} pieces; make"
+                " the layer without sparse files"
+            )
         self._copies.append((source, size, at))
 
     def refer(self, position: int, block: int) -> None:

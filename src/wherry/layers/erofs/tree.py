@@ -41,7 +41,9 @@ _TYPE: Final = INODE_ALIGN - 1
 _AT_HAND: Final = 4096
 _MAX_DEVICES: Final = 10_000
 _MEMORY: Final = 1 << 30
-_DIRECTORY_TAKES: Final = 512
+_DIRECTORY_TAKES: Final = 1024  # as an object, and as an inode and a block
+_LONG_NAME: Final = 100
+_LONG_NAME_TAKES: Final = 1024  # the name, and its part of a block that few such fit into
 
 
 class Directory:
@@ -96,7 +98,10 @@ class Tree:
             raise errdefs.exhausted(f"a layer may have {self._max_entries} entries")
         whole = entry.name
         path, _, name = whole.rpartition(b"/")
+        if len(name) > _LONG_NAME:
+            self._charge(_LONG_NAME_TAKES)
         if whole.find(whiteouts.PREFIX) >= 0 and self._marks.take(whole, path, name):
+            self._charge(len(whole))
             return
         kind = entry.kind
         if kind == DIRECTORY:
@@ -315,9 +320,10 @@ class Tree:
             ) from error
 
     def _charge(self, size: int) -> None:
-        """Names are bounded by how many entries there may be; the rest is counted."""
+        """What usual entries take is bounded by how many there may be; the rest is counted."""
         self._memory -= size
         if self._memory < 0:
             raise errdefs.exhausted(
-                f"the layer's directories and extended attributes take over {_MEMORY} bytes"
+                "the layer's directories, whiteouts, long names and extended attributes take over"
+                f" {_MEMORY} bytes"
             )

@@ -13,7 +13,7 @@ from wherry.layers.tar.source import Readable, Source
 
 _ZEROS: Final = bytes(1 << 16)
 _PIECE: Final = 1 << 20
-_MAX_GLOBAL: Final = 1 << 16
+_MAX_GLOBAL: Final = 1 << 12  # a hundred records are work for each entry; git writes one
 _MAX_READ: Final = 1 << 63
 _OLD_SPARSE: Final = ord("S")
 
