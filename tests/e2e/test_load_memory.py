@@ -43,6 +43,9 @@ class Group:
             self._folder.rmdir()
             pytest.skip("no memory controller")
         self._limit.write_text(str(limit))
+        for name, swap in (("memsw.limit_in_bytes", limit), ("swap.max", 0)):
+            if (self._folder / f"memory.{name}").exists():
+                (self._folder / f"memory.{name}").write_text(str(swap))
 
     def add(self, pid: int) -> None:
         (self._folder / "cgroup.procs").write_text(str(pid))
