@@ -234,8 +234,8 @@ def test_progress_is_told_by_layer_and_only_of_new_ones(world, archives) -> None
     archive = archives.tar(archives.docker25(archives.image(big, small)))
     world.load(archive, progress=lambda *args: seen.append(args))
     ids = [Digest.of(layer).hex[:12] for layer in (big, small)]
-    assert list(dict.fromkeys(name for name, _, _ in seen)) == ids
-    assert seen[-1] == (ids[1], len(small), len(small))
+    assert {name for name, _, _ in seen} == set(ids)  # in any order: several are applied at once
+    assert (ids[1], len(small), len(small)) in seen
     of_big = [done for name, done, total in seen if name == ids[0] and total == len(big)]
     assert of_big == sorted(of_big)
     assert of_big[-1] == len(big)

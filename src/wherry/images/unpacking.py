@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.content.disk import sparing
@@ -19,6 +21,8 @@ from wherry.snapshots.protocol import Snapshotter
 from wherry.spec.digest import Digest
 
 __all__ = ["Progress", "opener", "unpack"]
+
+_AT_ONCE: Final = min(4, os.cpu_count() or 1)
 
 
 def opener(content: ContentStore, database: Database) -> Callable[[Digest], BinaryIO]:
@@ -45,22 +49,30 @@ def unpack(
 ) -> list[LayerRecord]:
     """Apply the layers that are not yet there; all are held by the lease and verified.
 
-    Raises InvalidArgument for a layer that is not what its config says, naming its member.
+    Several at once, each by threads of its own that hold a few megabytes (`layers.pipeline`).
+    Raises InvalidArgument for a layer that is not what its config says, naming its member: the
+    first of them, in the order given.
     """
-    records: dict[Digest, LayerRecord] = {}
+    distinct: dict[Digest, FoundLayer] = {}
     for layer in layers:
-        if layer.diff_id not in records:
-            try:
-                usage = _apply(layer, content, snapshots, lease, progress)
-            except EngineError as error:
-                if error.kind not in (Kind.DATA_LOSS, Kind.INVALID_ARGUMENT):
-                    raise
-                raise errdefs.invalid(f"the archive's {layer.member}: {error.message}") from error
-            keeps = snapshots.keeps_tar and layer.blob == layer.diff_id
-            records[layer.diff_id] = LayerRecord(
-                layer.diff_id, None if keeps else layer.blob, layer.media_type, layer.size, usage
-            )
-    return list(records.values())
+        distinct.setdefault(layer.diff_id, layer)
+
+    def apply(layer: FoundLayer) -> LayerRecord:
+        try:
+            usage = _apply(layer, content, snapshots, lease, progress)
+        except EngineError as error:
+            if error.kind not in (Kind.DATA_LOSS, Kind.INVALID_ARGUMENT):
+                raise
+            raise errdefs.invalid(f"the archive's {layer.member}: {error.message}") from error
+        keeps = snapshots.keeps_tar and layer.blob == layer.diff_id
+        blob = None if keeps else layer.blob
+        return LayerRecord(layer.diff_id, blob, layer.media_type, layer.size, usage)
+
+    pool = ThreadPoolExecutor(_AT_ONCE, "layer")
+    try:
+        return list(pool.map(apply, distinct.values()))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _apply(
