@@ -271,6 +271,17 @@ def test_inspect(canned, wherry, docker, options: list[str]) -> None:
     assert ours.returncode == theirs.returncode == 0
 
 
+def test_inspect_of_one_kind_finds_no_other(canned, wherry, docker) -> None:
+    canned.answers["GET", "/containers/x/json"] = (200, DOCUMENT)
+    canned.answers["GET", "/images/y/json"] = (200, {"Id": "sha256:1"})
+    for kind, name, code in (
+        ("container", "x", 0), ("container", "y", 1), ("image", "x", 1), ("image", "y", 0),
+    ):  # fmt: skip
+        theirs, ours = docker(kind, "inspect", name), wherry(kind, "inspect", name)
+        assert ours.stdout.decode() == theirs.stdout.decode()
+        assert ours.returncode == theirs.returncode == code
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -282,6 +293,8 @@ def test_inspect(canned, wherry, docker, options: list[str]) -> None:
         ["inspect", "a", "b"],
         ["inspect", "--type", "image", "a"],
         ["inspect", "--type", "nothing", "a"],
+        ["container", "inspect", "a"],
+        ["image", "inspect", "a", "b"],
         ["logs", "a"],
         ["attach", "a"],
         ["start", "a", "b"],

@@ -58,6 +58,7 @@ def test_groups_lead_to_commands() -> None:
         (["xyzzy"], "unknown command: wherry xyzzy\n\nSee 'wherry --help'."),
         (["pull", "x"], "'wherry pull' is not supported yet"),
         (["image", "pull"], "'wherry image pull' is not supported yet"),
+        (["system", "df"], "'wherry system df' is not supported yet"),
     ],
 )
 def test_what_is_no_command(words: list[str], hint: str) -> None:

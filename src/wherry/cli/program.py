@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rm": ("remove", "RM", "Remove one or more containers"),
     "wait": ("wait", "WAIT", "Wait until containers stop, then print their exit codes"),
     "inspect": ("inspect", "INSPECT", "Show everything about containers and images"),
+    "container inspect": ("inspect", "INSPECT_CONTAINER", "Show everything about containers"),
+    "image inspect": ("inspect", "INSPECT_IMAGE", "Show everything about images"),
     "load": ("load", "LOAD", "Load images from a tar archive or standard input"),
     "history": ("history", "HISTORY", "Show the steps that made an image"),
     "save": ("save", "SAVE", "Save images to a tar archive"),
@@ -43,13 +45,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 # What Docker's groups call the same commands.
 GROUPS: dict[str, dict[str, str]] = {
     "container": {
-        "attach": "attach", "create": "create", "inspect": "inspect", "kill": "kill",
-        "list": "ps", "logs": "logs", "ls": "ps", "ps": "ps", "remove": "rm", "rm": "rm",
-        "run": "run", "start": "start", "stop": "stop", "wait": "wait",
+        "attach": "attach", "create": "create", "inspect": "container inspect",
+        "kill": "kill", "list": "ps", "logs": "logs", "ls": "ps", "ps": "ps", "remove": "rm",
+        "rm": "rm", "run": "run", "start": "start", "stop": "stop", "wait": "wait",
     },
     "image": {
-        "history": "history", "import": "import", "inspect": "inspect", "list": "images",
-        "load": "load", "ls": "images",
+        "history": "history", "import": "import", "inspect": "image inspect",
+        "list": "images", "load": "load", "ls": "images",
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
     "system": {
@@ -61,7 +63,7 @@ GROUPS: dict[str, dict[str, str]] = {
 NOT_YET = frozenset(
     (
         "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
-        "diff", "events", "exec", "export", "login", "logout", "manifest",
+        "df", "diff", "events", "exec", "export", "login", "logout", "manifest",
         "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "rename",
         "restart", "search", "secret", "service", "stack", "stats", "swarm", "top",
         "trust", "unpause", "update", "volume",

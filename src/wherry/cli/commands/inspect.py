@@ -26,12 +26,16 @@ def _run(context: Context, parsed: Parsed) -> int:
         raise CliError(f"inspecting objects of type {kind!r} is not supported yet")
     if kind and kind not in TYPES:
         raise CliError(f'unknown type: "{kind}": must be one of "container", "image"')
+    return _inspect(context, parsed, kind, parsed.switch("size"))
+
+
+def _inspect(context: Context, parsed: Parsed, kind: str, size: bool) -> int:
     render = _renderer(parsed.text("format"))
     texts: list[str] = []
     code = 0
     for ref in parsed.arguments:
         try:
-            document = _find(context.client, ref, kind, parsed.switch("size"))
+            document = _find(context.client, ref, kind, size)
         except engine_error() as error:
             complain(error.message)
             code = FAILED
@@ -83,6 +87,9 @@ def _show(texts: list[str], form: str, render: Callable[[object], str] | None) -
             out(render(loads(text)) + "\n")
 
 
+_FORMAT = Flag("format", "f", FORMAT_HELP, "string")
+_SIZE = Flag("size", "s", "Show the sizes of containers' files")
+
 INSPECT = Command(
     "wherry inspect [OPTIONS] NAME|ID [NAME|ID...]",
     "Show everything about containers and images",
@@ -90,12 +97,38 @@ INSPECT = Command(
     minimum=1,
     maximum=ANY_NUMBER,
     flags=(
-        Flag("format", "f", FORMAT_HELP, "string"),
-        Flag("size", "s", "Show the sizes of containers' files"),
+        _FORMAT,
+        _SIZE,
         Flag("type", "", "Only objects of this type: container or image", "string"),
     ),
     examples=(
         ("wherry inspect -f '{{.State.Pid}}' web", "one value"),
         ("wherry inspect --type image busybox", "the image, though a container has its name"),
+    ),
+)
+
+INSPECT_CONTAINER = Command(
+    "wherry container inspect [OPTIONS] CONTAINER [CONTAINER...]",
+    "Show everything about containers",
+    lambda context, parsed: _inspect(context, parsed, "container", parsed.switch("size")),
+    minimum=1,
+    maximum=ANY_NUMBER,
+    flags=(_FORMAT, _SIZE),
+    examples=(
+        ("wherry container inspect -f '{{.State.Pid}}' web", "one value"),
+        ("wherry container inspect -s web", "with the sizes of its files"),
+    ),
+)
+
+INSPECT_IMAGE = Command(
+    "wherry image inspect [OPTIONS] IMAGE [IMAGE...]",
+    "Show everything about images",
+    lambda context, parsed: _inspect(context, parsed, "image", False),
+    minimum=1,
+    maximum=ANY_NUMBER,
+    flags=(_FORMAT, Flag("platform", "", "", "string", refused=True)),
+    examples=(
+        ("wherry image inspect busybox", "all of it"),
+        ("wherry image inspect -f '{{json .Config}}' busybox", "what its containers begin with"),
     ),
 )
