@@ -5,6 +5,7 @@ import functools
 import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
 
 from wherry import errdefs
 from wherry.engine import image_filters, image_views
@@ -25,6 +26,10 @@ from wherry.images.importing import Described
 from wherry.reference import Reference, parse
 from wherry.spec import platform as platforms
 
+# Each upload has a thread that waits for its bytes. Half of the daemon's are for everything else,
+# however many clients send nothing; further uploads wait for their turn.
+_UPLOADS: Final = 32
+
 
 class Images:
     """Images by name or ID. The store blocks, so everything goes to a worker thread."""
@@ -32,6 +37,7 @@ class Images:
     def __init__(self, stores: Stores, uses: Callable[[], Sequence[ContainerUse]]) -> None:
         self._stores = stores
         self._uses = uses
+        self._uploads = asyncio.Semaphore(_UPLOADS)
 
     async def list(
         self,
@@ -80,23 +86,24 @@ class Images:
             message = JSONMessage(status="Loading layer", progress_detail=detail, id=name)
             loop.call_soon_threadsafe(said.put_nowait, message)
 
-        feed = Feed()
-        filling = asyncio.create_task(feed.fill(stream))
-        work = asyncio.create_task(
-            asyncio.to_thread(_load, self._stores, feed, _silent if quiet else progress)
-        )
-        work.add_done_callback(lambda _: said.put_nowait(None))
-        try:
-            while (message := await said.get()) is not None:
-                yield message
-            for loaded in await work:
-                for line in loaded.messages():
-                    yield JSONMessage(stream=f"{line}\n")
-        finally:
-            feed.abandon()
-            filling.cancel()
-            # Whoever leaves early waits until nothing half loaded is left.
-            await asyncio.gather(work, filling, return_exceptions=True)
+        async with self._uploads:
+            feed = Feed()
+            filling = asyncio.create_task(feed.fill(stream))
+            work = asyncio.create_task(
+                asyncio.to_thread(_load, self._stores, feed, _silent if quiet else progress)
+            )
+            work.add_done_callback(lambda _: said.put_nowait(None))
+            try:
+                while (message := await said.get()) is not None:
+                    yield message
+                for loaded in await work:
+                    for line in loaded.messages():
+                        yield JSONMessage(stream=f"{line}\n")
+            finally:
+                feed.abandon()
+                filling.cancel()
+                # Whoever leaves early waits until nothing half loaded is left.
+                await asyncio.gather(work, filling, return_exceptions=True)
 
     def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         """See `ImagesBackend.save`. The archive is made while it is sent."""
@@ -110,15 +117,16 @@ class Images:
             request.message,
             request.changes,
         )
-        feed = Feed()
-        filling = asyncio.create_task(feed.fill(stream))
-        work = asyncio.create_task(asyncio.to_thread(_import, self._stores, feed, described))
-        try:
-            return await asyncio.shield(work)
-        finally:
-            feed.abandon()
-            filling.cancel()
-            await asyncio.gather(work, filling, return_exceptions=True)
+        async with self._uploads:
+            feed = Feed()
+            filling = asyncio.create_task(feed.fill(stream))
+            work = asyncio.create_task(asyncio.to_thread(_import, self._stores, feed, described))
+            try:
+                return await asyncio.shield(work)
+            finally:
+                feed.abandon()
+                filling.cancel()
+                await asyncio.gather(work, filling, return_exceptions=True)
 
 
 def _import_name(repo: str, tag: str) -> Reference | None:
