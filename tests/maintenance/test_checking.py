@@ -201,18 +201,36 @@ def test_containers_that_lost_a_part(pristine: Pristine, tmp_path: Path) -> None
     web, idle = (f"{number}" * 64 for number in CONTAINERS.values())
     (root / "snapshots/overlay/active" / web).rename(tmp_path / "web")
     with closing(sqlite3.connect(root / "wherry.db")) as connection, connection:
-        connection.execute("UPDATE containers SET document = ? WHERE id = ?", (b"{", idle))
+        connection.execute("UPDATE containers SET document = ? WHERE id = ?", (b'{"\xff', idle))
     said = told(look(root))
     assert "its snapshot, with all that it has written, is missing" in said
     assert f"{idle[:12]} (idle)" in said
     look(root, repair=True)
     assert told(look(root)) == ""
     kept = {path.name.split(".")[0]: path for path in (root / "set-aside").iterdir()}
-    assert kept[f"container-{idle}"].read_bytes() == b"{"
+    assert kept[f"container-{idle}"].read_bytes() == b'{"\xff'
     assert b'"web"' in kept[f"container-{web}"].read_bytes()
 
 
 # --- the database -------------------------------------------------------------------------------
+
+
+def test_a_record_that_names_other_layers(pristine: Pristine, tmp_path: Path) -> None:
+    """A snapshot is not made to stand on what its container's damaged record says."""
+    root = copy(pristine("erofs"), tmp_path / "root")
+    web = "1" * 64
+    with closing(sqlite3.connect(root / "wherry.db")) as connection, connection:
+        (document,) = connection.execute("SELECT document FROM containers WHERE id = ?", (web,))
+        layer = document[0].index(b'"layers":["sha256:') + 20
+        changed = bytearray(document[0])
+        changed[layer] = ord("0") if changed[layer] != ord("0") else ord("1")
+        connection.execute("UPDATE containers SET document = ? WHERE id = ?", (bytes(changed), web))
+    stack = root / "snapshots/erofs/active" / web / "stack"
+    before = stack.read_bytes()
+    (problem,) = look(root, repair=True).problems
+    assert "layers that nobody knows" in problem.what
+    assert stack.read_bytes() == before
+    assert told(look(root)) == ""
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -86,7 +86,7 @@ def read_document(record: ContainerRecord) -> Document:
     """Raises DataLoss if the document is damaged or of a newer Wherry."""
     try:
         document = _decoder.decode(record.document)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise errdefs.data_loss(f"the record of container {record.id[:12]}: {error}") from error
     if document.version != 1:
         raise errdefs.data_loss(

@@ -164,14 +164,7 @@ class References:
         try:
             layers = read_document(record).diff_ids
         except EngineError as error:
-            self.broken.containers[record.id] = self._findings.add(
-                Problem(
-                    "container",
-                    shown,
-                    error.message,
-                    f"{_REPAIR} sets its record aside; wherryd keeps its files in set-aside/",
-                )
-            )
+            self._unreadable(record, shown, error.message)
             return
         if record.id not in self._keys or self._root.snapshots is None:
             self.broken.containers[record.id] = self._findings.add(
@@ -189,6 +182,9 @@ class References:
             if error.kind is not Kind.DATA_LOSS:
                 raise
             same = False
+        if not same and not {*layers} <= self._stored | self._records.layers.keys():
+            self._unreadable(record, shown, "its record names layers that nobody knows")
+            return
         if not same:
             problem = Problem(
                 "container",
@@ -198,6 +194,12 @@ class References:
             )
             self.broken.stacks[record.id] = layers, self._findings.add(problem)
         self._stands_on(shown, layers)
+
+    def _unreadable(self, record: ContainerRecord, shown: str, what: str) -> None:
+        remedy = f"{_REPAIR} sets its record aside; wherryd keeps its files in set-aside/"
+        self.broken.containers[record.id] = self._findings.add(
+            Problem("container", shown, what, remedy)
+        )
 
     def _stands_on(self, shown: str, layers: list[Digest]) -> None:
         missing = sorted({*layers} - self._layers)

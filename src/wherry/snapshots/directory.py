@@ -257,12 +257,7 @@ class DirectorySnapshotter(ABC):
 
     def stack(self, key: str) -> list[Digest]:
         """What `key` stands on, bottom first. Raises NotFound, or DataLoss if that is damaged."""
-        try:
-            return [Digest.parse(line) for line in self._stack(key)]
-        except (ValueError, errdefs.EngineError) as error:
-            if isinstance(error, errdefs.EngineError) and error.kind is errdefs.Kind.NOT_FOUND:
-                raise
-            raise errdefs.data_loss(f"snapshot {key}: its file stack is damaged") from error
+        return self._stack(key)
 
     def restack(self, key: str, stack: Sequence[Digest]) -> None:
         """Write anew what `key` stands on, which was damaged. Durable."""
@@ -326,7 +321,13 @@ class DirectorySnapshotter(ABC):
         try:
             if not _KEY.match(key):
                 raise FileNotFoundError
-            return [Digest(line) for line in (self._active / key / "stack").read_text().split()]
+            lines = (self._active / key / "stack").read_text(encoding="ascii").split()
+            return [Digest.parse(line) for line in lines]
+        except (UnicodeDecodeError, errdefs.EngineError) as error:
+            raise errdefs.data_loss(
+                f"snapshot {key}: its file stack is damaged (`wherry system check --repair` "
+                "writes it anew)"
+            ) from error
         except FileNotFoundError:
             raise errdefs.not_found(f"no such snapshot: {key}") from None
         except OSError as error:
@@ -337,9 +338,13 @@ class DirectorySnapshotter(ABC):
             if diff_id in stack:
                 return key
         for key in self.keys():
-            with contextlib.suppress(errdefs.EngineError):  # removed meanwhile
+            try:
                 if diff_id in self._stack(key):
                     return key
+            except errdefs.EngineError as error:
+                if error.kind is errdefs.Kind.DATA_LOSS:
+                    return key  # it may be; its stack is to be mended first
+                # else removed meanwhile
         return None
 
     @contextlib.contextmanager

@@ -87,7 +87,7 @@ def choose(
 
 def recorded_driver(snapshots: Path) -> str | None:
     """The driver that has layers or snapshots here."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         name = (snapshots / _RECORD).read_text().strip()
         if name in NAMES and is_in_use(snapshots / name):
             return name
