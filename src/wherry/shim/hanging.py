@@ -28,6 +28,13 @@ def end_shim(connect: Callable[[], socket.socket | None], patience: float) -> bo
         time.sleep(_LOOK_SECONDS)
 
 
+def await_end(end: socket.socket, patience: float) -> None:
+    """Wait until nobody holds the other side of `end`, whatever was said by it."""
+    poll = select.poll()
+    poll.register(end.fileno(), 0)
+    poll.poll(int(patience * 1000))
+
+
 def _kill_listener(end: socket.socket) -> bool:
     """Kill the process that called listen(2) for the other end."""
     credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -18,7 +18,7 @@ from wherry import errdefs
 from wherry.linux import cgroups, seccomp
 from wherry.linux.mounts import ImagesRoot, RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
-from wherry.shim.hanging import end_shim
+from wherry.shim.hanging import await_end, end_shim
 from wherry.shim.order import Details, Order, encode
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
@@ -42,6 +42,8 @@ _HAND_OVER_SECONDS = 1.0
 # A launcher that lives less than these seconds, this many times in a row, is given up.
 _TOO_SOON = 1.0
 _PATIENCE = 5
+# How long the processes of a start that was given up are waited for, once they were killed.
+_GONE_SECONDS = 5.0
 # Seconds until a launcher that has much to do is told something again.
 _BUSY = 0.05
 
@@ -213,8 +215,9 @@ class Runtime:
                     await self._request(start, run_dir, theirs)
                 await task.started()
         except (TimeoutError, asyncio.CancelledError) as error:
-            task.close()
-            await asyncio.to_thread(self._give_up, start)
+            with ours.dup() as end:
+                task.close()
+                await asyncio.to_thread(self._give_up, start, end)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise StartError(
@@ -235,11 +238,15 @@ class Runtime:
             raise
         return task
 
-    def _give_up(self, start: Start) -> None:
-        """End whoever is at work on a start, and remove what there is of it."""
+    def _give_up(self, start: Start, end: socket.socket) -> None:
+        """End whoever is at work on a start, and remove what there is of it.
+
+        Whoever is at work holds the other side of `end`: its child, too, until it has died.
+        """
         run_dir = self.run_dir(start.id)
         if not end_shim(lambda: _connect(run_dir), _HAND_OVER_SECONDS) and self._process:
             self._process.kill()  # its successor gets the requests that it has not handed over
+        await_end(end, _GONE_SECONDS)
         self._sweep(start.spec["linux"]["cgroupsPath"])
         self.forget(start.id)
 
