@@ -183,6 +183,9 @@ class _Midwife:
         """Report `born` with the terminal, or `failed`; never returns."""
         try:
             sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # with her shim
+            # So is init then, before it can do so itself: it may be born among a container's
+            # processes.
+            sc.prctl(sc.PR_SET_DUMPABLE, 0, 0, 0, 0)
             if forecast:
                 self.prepared = prepare(json.loads(forecast), process_one=False)
             self.blueprint = self.orders.read()
