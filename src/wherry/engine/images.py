@@ -23,6 +23,7 @@ from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
 from wherry.images.image import ContainerUse, Image, LoadedImage, Untagged
 from wherry.images.importing import Described
+from wherry.linux import memory
 from wherry.reference import Reference, parse
 from wherry.spec import platform as platforms
 
@@ -142,8 +143,11 @@ def _import_name(repo: str, tag: str) -> Reference | None:
 
 
 def _import(stores: Stores, feed: Feed, described: Described) -> str:
-    with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
-        return str(stores.images.import_image(archive, described))
+    try:
+        with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
+            return str(stores.images.import_image(archive, described))
+    finally:
+        memory.give_back()
 
 
 def _history(stores: Stores, ref: str) -> list[ImageHistoryItem]:
@@ -159,8 +163,11 @@ def _silent(name: str, done: int, total: int) -> None:
 def _load(
     stores: Stores, feed: Feed, progress: Callable[[str, int, int], None]
 ) -> list[LoadedImage]:
-    with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
-        return stores.images.load(archive, progress)
+    try:
+        with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
+            return stores.images.load(archive, progress)
+    finally:
+        memory.give_back()
 
 
 def _add_shared_sizes(
