@@ -216,15 +216,27 @@ class Daemon:
         """The machine as far as this daemon changes it, without what only grows or is noise.
 
         Equal pictures mean that nothing was left behind. The launcher, the shim that it keeps ready
-        and that one's midwife are not in it, nor is their group.
+        and that one's midwife are not in it, nor is their group. It is taken when they are at rest:
+        just after a start, and after a container's, there is for a moment one too many or too few.
         """
+        poll(lambda: self._spares() == 0, "all that is kept ready is there, and nothing else")
+        return self._look()
+
+    def _spares(self) -> int:
+        """How many processes there are beside the ready ones and a shim for each container."""
+        shims = leaks.cgroup_members(f"{self.cgroup}/shims")
+        containers = self.exec / "containers"
+        wanted = len(os.listdir(containers)) if containers.exists() else 0
+        return len(shims) - _READY - wanted
+
+    def _look(self) -> dict[str, list[str]]:
         tops = leaks.cgroups(self.cgroup)
         own = {*tops, *(f"{top}/shims" for top in tops)}
         return {
             "mounts": leaks.mounts(str(self.folder)),
             "cgroups": sorted({*leaks.cgroup_tree(self.cgroup)} - own),
             "processes": [leaks.command(pid) for pid in self.processes(shims=False)],
-            "shims": ["one too many"] * (len(self.processes()) - _READY),
+            "shims": ["one too many"] * self._spares(),
             "data": sorted(self._entries(self.data)),
             "exec": sorted(self._entries(self.exec)),
         }
@@ -246,7 +258,7 @@ class Daemon:
         now: dict[str, list[str]] = {}
 
         def same() -> bool:
-            now.update(self.picture())
+            now.update(self._look())
             return now == before
 
         try:
