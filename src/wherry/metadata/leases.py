@@ -73,22 +73,13 @@ class LeaseTable:
         )
 
     def held_layers(self) -> set[Digest]:
-        """DiffIDs that an image or a lease holds."""
-        rows = self._connection.execute(
-            "SELECT diff_id FROM image_layers "
-            "UNION SELECT key FROM lease_resources WHERE kind = 'layer'"
-        )
+        """DiffIDs that an image, a build record or a lease holds."""
+        rows = self._connection.execute("SELECT diff_id FROM held_layers")
         return {Digest(row[0]) for row in rows}
 
     def held_blobs(self) -> set[Digest]:
         """Digests that an image, a lease, or a layer that is held keeps in the content store."""
-        rows = self._connection.execute(
-            "SELECT digest FROM image_blobs "
-            "UNION SELECT key FROM lease_resources WHERE kind = 'blob' "
-            "UNION SELECT blob FROM layers WHERE blob IS NOT NULL AND diff_id IN "
-            "(SELECT diff_id FROM image_layers "
-            " UNION SELECT key FROM lease_resources WHERE kind = 'layer')"
-        )
+        rows = self._connection.execute("SELECT digest FROM held_blobs")
         return {Digest(row[0]) for row in rows}
 
     def _resources(self, lease_id: str) -> frozenset[Resource]:

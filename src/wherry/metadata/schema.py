@@ -6,6 +6,8 @@ a new one is appended. An older Wherry refuses a newer database rather than misr
     images ──< image_layers >── layers ──> a blob          names ──> images
        └─────< image_blobs (all that content/ must keep for the image)
 
+       └─────  step_images                build_records ──> a layer
+
     leases ──< lease_resources            containers            meta
 """
 
@@ -84,6 +86,33 @@ _STEPS: Final = (
         key TEXT NOT NULL,
         PRIMARY KEY (lease_id, kind, key)
     ) WITHOUT ROWID;
+    """,
+    """
+    -- key: the digest of parts, which is a JSON object. Times: ns since 1970.
+    CREATE TABLE build_records (
+        key TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        parts BLOB NOT NULL,
+        description TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        used_at INTEGER NOT NULL,
+        uses INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX build_records_by_layer ON build_records (diff_id);
+
+    -- Images that a build's steps have made on the way to another.
+    CREATE TABLE step_images (
+        image_id TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE
+    ) WITHOUT ROWID;
+
+    CREATE VIEW held_layers AS
+        SELECT diff_id FROM image_layers UNION SELECT diff_id FROM build_records
+        UNION SELECT key FROM lease_resources WHERE kind = 'layer';
+    CREATE VIEW held_blobs AS
+        SELECT digest FROM image_blobs
+        UNION SELECT key FROM lease_resources WHERE kind = 'blob'
+        UNION SELECT blob FROM layers WHERE blob IS NOT NULL
+            AND diff_id IN (SELECT diff_id FROM held_layers);
     """,
 )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from wherry.metadata.builds import BuildTable
 from wherry.metadata.containers import ContainerTable
 from wherry.metadata.images import ImageTable
 from wherry.metadata.leases import LeaseTable
 
 
-class Transaction(ImageTable, ContainerTable, LeaseTable):
+class Transaction(ImageTable, BuildTable, ContainerTable, LeaseTable):
     """All tables at one moment; the changes are made together or not at all.
 
     Good only inside the function that it was given to, and in that function's thread.
