@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import browsed
 import leaks
 import pytest
 import trees
@@ -56,16 +57,28 @@ class Store:
             os.close(root)
 
     def picture(self, key: str, stack: Sequence[Digest]) -> dict[bytes, trees.Picture]:
-        """What a new snapshot of the stack shows; it is removed again."""
+        """What a new snapshot of the stack shows; it is removed again.
+
+        Whoever asks for one also asks whether the same is seen without a mount.
+        """
         with self.mounted(self.snapshotter.prepare(key, stack)) as root:
             shown = trees.picture(root)
+        with self.snapshotter.browse_active(key) as active:
+            assert _sorted_names(browsed.picture(active)) == _sorted_names(shown)
         self.snapshotter.remove(key)
+        if stack:  # else the time of the root is that of the driver's directory
+            with self.snapshotter.browse(stack) as tree:
+                assert _sorted_names(browsed.picture(tree)) == _sorted_names(shown)
         return shown
 
     def leftovers(self) -> list[str]:
         """What is being made or deleted, once the deleting thread has ended."""
         assert self.snapshotter.wait_until_clean(timeout=30)
         return [*os.listdir(self.root / "ingest"), *os.listdir(self.root / "trash")]
+
+
+def _sorted_names(shown: dict[bytes, trees.Picture]) -> dict[bytes, trees.Picture]:
+    return {path: seen._replace(names=tuple(sorted(seen.names))) for path, seen in shown.items()}
 
 
 @pytest.fixture(params=sorted(DRIVERS))

@@ -26,9 +26,12 @@ from wherry import errdefs
 from wherry.content.disk import make_directory, sync_directory
 from wherry.faults import fault
 from wherry.layers.compression import HashingReader
+from wherry.layers.files import FileTree
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
 from wherry.linux.sync import syncfs
+from wherry.snapshots.browsing.layer import EmptyRoot, LayerFile
+from wherry.snapshots.browsing.merged import MergedTree
 from wherry.snapshots.extractor.feed import WhiteoutForm, extract
 from wherry.snapshots.extractor.report import Report
 from wherry.snapshots.protocol import Received, Seen, Usage
@@ -178,6 +181,27 @@ class DirectorySnapshotter(ABC):
             put_aside(self._trash, self._layers / diff_id.hex, f"layer {diff_id}")
             fault("snapshots.remove-layer.after-rename")
 
+    def browse(self, stack: Sequence[Digest]) -> FileTree:
+        layers = topmost_once(stack)
+        for diff_id in layers:
+            self._layer(diff_id)
+        return MergedTree(self._roots(layers) if layers else [EmptyRoot()])
+
+    def _roots(self, layers: Sequence[Digest]) -> Iterator[LayerFile]:
+        """The root of each, TOP first, opened when it is asked for."""
+        for number, diff_id in enumerate(reversed(layers), 1):
+            try:
+                yield self._root_of(diff_id, number)
+            except OSError as error:
+                raise errdefs.from_os_error(f"reading layer {diff_id}", error) from error
+
+    @abstractmethod
+    def _root_of(self, diff_id: Digest, number: int) -> LayerFile:
+        """The layer's root directory, to be browsed; `number` is its own in the stack, not 0.
+
+        May raise OSError.
+        """
+
     # --- active snapshots -------------------------------------------------------------------------
 
     def prepare(self, key: str, stack: Sequence[Digest]) -> RootMount:
@@ -279,6 +303,9 @@ class DirectorySnapshotter(ABC):
 
     def mounts(self, key: str) -> RootMount:
         return self._mount_of(key, topmost_once(self._stack(key)))
+
+    @abstractmethod
+    def browse_active(self, key: str) -> FileTree: ...
 
     def keys(self) -> list[str]:
         return _names_in(self._active)

@@ -28,6 +28,8 @@ from wherry.layers.erofs import (
 from wherry.layers.pipeline import Digesting, ReadAhead
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
+from wherry.snapshots.browsing.images import ImageLayer
+from wherry.snapshots.browsing.layer import Descriptor, LayerFile
 from wherry.snapshots.directory import OpenBlob
 from wherry.snapshots.overlaid import OverlaidSnapshotter
 from wherry.snapshots.protocol import Received, Seen, Usage
@@ -165,6 +167,10 @@ class ErofsSnapshotter(OverlaidSnapshotter):
         xattrs = {os.fsdecode(name): value for name, value in root.xattrs.items()}
         content = {name: value for name, value in xattrs.items() if is_content(name)}
         return RootAttributes(root.uid, root.gid, root.mode & 0o7777, root.mtime_ns, content)
+
+    def _root_of(self, diff_id: Digest, number: int) -> LayerFile:
+        opened = Descriptor(os.open(self._file(diff_id), os.O_RDONLY | os.O_CLOEXEC))
+        return ImageLayer(opened, diff_id, number).root
 
     # --- files ------------------------------------------------------------------------------------
 

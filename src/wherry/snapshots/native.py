@@ -12,8 +12,12 @@ from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
 from wherry.layers.attributes import is_content
+from wherry.layers.files import FileTree
 from wherry.linux.mounts import BindRoot
 from wherry.linux.sync import syncfs
+from wherry.snapshots.browsing.layer import Descriptor, LayerFile
+from wherry.snapshots.browsing.merged import MergedTree
+from wherry.snapshots.browsing.unpacked import ListedSigns, open_root
 from wherry.snapshots.changes import layer_of_changes, open_changes, read_xattrs
 from wherry.snapshots.copying import copy_members
 from wherry.snapshots.directory import Changes, topmost_once
@@ -96,6 +100,19 @@ class NativeSnapshotter(UnpackingSnapshotter):
     def _mount_of(self, key: str, layers: Sequence[Digest]) -> BindRoot:
         return BindRoot(str(self._active / key / "fs"))
 
+    def _root_of(self, diff_id: Digest, number: int) -> LayerFile:
+        home = self._layer(diff_id)
+        tree = Descriptor(os.open(home / "fs", _DIRECTORY))
+        return open_root(tree, ListedSigns(*_hidden_by(home)), number)
+
+    def browse_active(self, key: str) -> FileTree:
+        self._stack(key)
+        try:
+            tree = Descriptor(os.open(self._top(key), _DIRECTORY))
+        except OSError as error:
+            raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
+        return MergedTree([open_root(tree, ListedSigns(), 0)])
+
     def diff(self, key: str) -> BinaryIO:
         root, changes = self._changes(key)
         return open_changes(root, layer_of_changes(root, changes.changed, changes.removed))
@@ -134,9 +151,14 @@ class NativeSnapshotter(UnpackingSnapshotter):
                 home = self._layer(diff_id)
                 tree = os.open(home / "fs", _DIRECTORY)
                 open_trees.callback(os.close, tree)
-                hides = json.loads((home / "hides.json").read_bytes())
-                stack.append(Layer(tree, _paths(hides["whiteouts"]), _paths(hides["opaque"])))
+                stack.append(Layer(tree, *_hidden_by(home)))
             yield stack
+
+
+def _hidden_by(home: Path) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """What a layer removes of those below, and its directories that are opaque."""
+    hides = json.loads((home / "hides.json").read_bytes())
+    return _paths(hides["whiteouts"]), _paths(hides["opaque"])
 
 
 def _paths(names: list[str]) -> frozenset[bytes]:

@@ -5,6 +5,7 @@ active/<key>/work            overlayfs's own
 empty/                       the lower directory of a stack of no layers
 """
 
+import itertools
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
+from wherry.layers.files import FileTree
 from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
+from wherry.snapshots.browsing.layer import Descriptor
+from wherry.snapshots.browsing.merged import MergedTree
+from wherry.snapshots.browsing.unpacked import OverlaySigns, open_root
 from wherry.snapshots.changes import layer_of_upper, open_changes
-from wherry.snapshots.directory import Changes, DirectorySnapshotter, OpenBlob
+from wherry.snapshots.directory import Changes, DirectorySnapshotter, OpenBlob, topmost_once
 from wherry.snapshots.extractor.report import Report, path_of
 from wherry.snapshots.protocol import Usage
 from wherry.snapshots.roots import RootAttributes, attributes_of
@@ -82,6 +87,11 @@ class OverlaidSnapshotter(DirectorySnapshotter):
 
     def _top(self, key: str) -> Path:
         return self._active / key / "upper"
+
+    def browse_active(self, key: str) -> FileTree:
+        layers = topmost_once(self._stack(key))
+        upper = open_root(Descriptor(self._open_upper(key)), OverlaySigns(), 0)
+        return MergedTree(itertools.chain([upper], self._roots(layers)))
 
     def diff(self, key: str) -> BinaryIO:
         root = self._open_upper(key)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from wherry.linux.mounts import OverlayRoot
+from wherry.snapshots.browsing.layer import Descriptor, LayerFile
+from wherry.snapshots.browsing.unpacked import OverlaySigns, open_root
 from wherry.snapshots.extractor.feed import WhiteoutForm
 from wherry.snapshots.extractor.report import Report
 from wherry.snapshots.overlaid import OverlaidSnapshotter, give_signs
@@ -42,6 +44,10 @@ class OverlaySnapshotter(OverlaidSnapshotter, UnpackingSnapshotter):
 
     def _root_attributes(self, diff_id: Digest) -> RootAttributes:
         return attributes_of(self._tree(diff_id))
+
+    def _root_of(self, diff_id: Digest, number: int) -> LayerFile:
+        tree = os.open(self._tree(diff_id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return open_root(Descriptor(tree), OverlaySigns(), number)
 
     def _tree(self, diff_id: Digest) -> Path:
         return self._layers / diff_id.hex / "fs"

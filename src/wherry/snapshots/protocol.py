@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from wherry.layers.files import FileTree
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
 from wherry.spec.digest import Digest
@@ -55,6 +56,9 @@ class Snapshotter(Protocol):
         root = snapshotter.prepare("c0ffee", [base, app])
         root.attach("/run/bundle/rootfs")           # in the container's own mount namespace
         ...                                         # the container runs, and writes
+
+        with snapshotter.browse([base, app]) as tree:
+            passwd = tree.open(b"etc/passwd").read()    # nothing is mounted for it
 
         tar = snapshotter.diff("c0ffee")            # what it changed, as a layer: a commit
         snapshotter.remove("c0ffee")                # the changes are gone, the layers are not
@@ -147,6 +151,15 @@ class Snapshotter(Protocol):
         Raises Conflict if an active snapshot stands on it.
         """
 
+    def browse(self, stack: Sequence[Digest]) -> FileTree:
+        """The files of `stack`, bottom first, as a mount of it shows them; to be closed.
+
+        Nothing is read before it is asked for, so that a few files of a large image cost next to
+        nothing. The layers must stay: the caller holds them by a lease or a key. The identities of
+        its nodes say which names are one file: overlayfs shows no hardlinks between layers either.
+        Raises NotFound for a layer that is not stored.
+        """
+
     # --- active snapshots -------------------------------------------------------------------------
 
     def prepare(self, key: str, stack: Sequence[Digest]) -> RootMount:
@@ -159,6 +172,13 @@ class Snapshotter(Protocol):
 
     def mounts(self, key: str) -> RootMount:
         """What `prepare` answered. Raises NotFound."""
+
+    def browse_active(self, key: str) -> FileTree:
+        """The files of `key`, what was changed included; to be closed.
+
+        Of what its container changes meanwhile, the old or the new may be seen. Sockets are left
+        out, as by `diff`. Raises NotFound.
+        """
 
     def keys(self) -> list[str]:
         """Every active snapshot, sorted."""

@@ -54,6 +54,8 @@ _MAX_CHUNK_BITS: Final = 31
 _MAX_SIZE: Final = (1 << 63) - 1
 _SECOND: Final = 1_000_000_000
 _INDEX_PIECE: Final = 1 << 16
+_NAME_AT: Final = struct.Struct("<H")
+_NAME_AT_IN_DIRENT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,24 @@ class Image:
                     before = entry[0]
                     yield entry
 
+    def find(self, directory: Inode, name: bytes) -> tuple[int, int] | None:
+        """(nid, type) of the file `name` in it, None if there is none.
+
+        By bisection, as the kernel does it: names are in order over all blocks.
+        """
+        if directory.size % BLOCK or not directory.size or directory.layout != PLAIN:
+            raise _damaged(directory.nid, "its names are not in blocks")
+        start = self._inside(directory, directory.address * BLOCK, directory.size)
+        low, high = 0, directory.size // BLOCK
+        while high - low > 1:
+            middle = (low + high) // 2
+            block = self._read(start + middle * BLOCK, BLOCK)
+            if _name_in(block, 0, _count_in(directory.nid, block)) <= name:
+                low = middle
+            else:
+                high = middle
+        return _find_in(directory.nid, self._read(start + low * BLOCK, BLOCK), name)
+
     def _names_in(self, nid: int, block: bytes) -> Iterator[tuple[bytes, int, int]]:
         first = DIRENT.unpack_from(block)[1]
         if first % DIRENT.size or not 0 < first < BLOCK:
@@ -232,6 +252,10 @@ class Image:
     def _child(self, directory: Inode, path: bytes, nid: int, kind: int) -> Inode:
         if len(path) > _MAX_PATH:
             raise _damaged(directory.nid, "its path is too long")
+        return self.child(nid, kind)
+
+    def child(self, nid: int, kind: int) -> Inode:
+        """The inode that a directory has as `nid` and of the type `kind` (FT_*)."""
         inode = self.inode(nid)
         if _TYPES[stat.S_IFMT(inode.mode)] != kind:
             raise _damaged(nid, "it is of another type than its directory says")
@@ -239,37 +263,43 @@ class Image:
 
     # --- content ----------------------------------------------------------------------------------
 
-    def extents(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
-        """(offset in the layer file, length) of the content's pieces in order; None is a hole."""
-        if not inode.size or stat.S_IFMT(inode.mode) not in (
+    def extents(self, inode: Inode, start: int = 0) -> Iterator[tuple[int | None, int]]:
+        """(offset in the layer file, length) of the content's pieces in order; None is a hole.
+
+        `start` is the byte of the content to begin with.
+        """
+        if start >= inode.size or stat.S_IFMT(inode.mode) not in (
             stat.S_IFREG,
             stat.S_IFDIR,
             stat.S_IFLNK,
         ):
             return
         if inode.layout == CHUNKED:
-            yield from self._chunks(inode)
+            yield from self._chunks(inode, start)
             return
         offset = inode.content if inode.layout == INLINE else inode.address * BLOCK
         if inode.layout == INLINE and offset % BLOCK + inode.size > BLOCK:
             raise _damaged(inode.nid, "its content crosses a block's end")
-        yield self._inside(inode, offset, inode.size), inode.size
+        yield self._inside(inode, offset, inode.size) + start, inode.size - start
 
-    def _chunks(self, inode: Inode) -> Iterator[tuple[int | None, int]]:
+    def _chunks(self, inode: Inode, start: int) -> Iterator[tuple[int | None, int]]:
         if inode.address > _MAX_CHUNK_BITS:
             raise _damaged(inode.nid, "its index is of a form that is not known")
         bits = inode.address + BLOCK_BITS
         count = -(-inode.size >> bits)
-        left = inode.size
-        for done in range(0, count, _INDEX_PIECE):
+        first = start >> bits
+        left = inode.size - (first << bits)
+        skip = start - (first << bits)
+        for done in range(first, count, _INDEX_PIECE):
             piece = self._read(inode.content + 4 * done, 4 * min(_INDEX_PIECE, count - done))
             for (address,) in struct.iter_unpack("<I", piece):
                 length = min(left, 1 << bits)
                 left -= length
                 if address == HOLE:
-                    yield None, length
+                    yield None, length - skip
                 else:
-                    yield self._inside(inode, address * BLOCK, length), length
+                    yield self._inside(inode, address * BLOCK, length) + skip, length - skip
+                skip = 0
 
     def read(self, inode: Inode, limit: int = 1 << 24) -> bytes:
         """The content, or as much of it as `limit` allows; holes are zeros."""
@@ -297,6 +327,39 @@ class Image:
         if len(data) != size:
             raise errdefs.data_loss(f"the layer file ends before byte {offset + size}")
         return data
+
+
+def _count_in(nid: int, block: bytes) -> int:
+    """How many names the block of a directory holds."""
+    (first,) = _NAME_AT.unpack_from(block, _NAME_AT_IN_DIRENT)
+    if first % DIRENT.size or not 0 < first < BLOCK:
+        raise _damaged(nid, "a block of its names is damaged")
+    return int(first) // DIRENT.size
+
+
+def _name_in(block: bytes, number: int, count: int) -> bytes:
+    at = number * DIRENT.size + _NAME_AT_IN_DIRENT
+    (start,) = _NAME_AT.unpack_from(block, at)
+    if number + 1 < count:
+        (end,) = _NAME_AT.unpack_from(block, at + DIRENT.size)
+        return block[start:end]
+    return block[start:].partition(b"\0")[0]
+
+
+def _find_in(nid: int, block: bytes, name: bytes) -> tuple[int, int] | None:
+    count = _count_in(nid, block)
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        found = _name_in(block, middle, count)
+        if found == name:
+            child, _, kind = DIRENT.unpack_from(block, middle * DIRENT.size)
+            return child, kind
+        if found < name:
+            low = middle + 1
+        else:
+            high = middle
+    return None
 
 
 def _damaged(nid: int, what: str) -> errdefs.EngineError:
