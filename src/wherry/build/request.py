@@ -42,13 +42,16 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     named without having a value for it: it counts as not given. `no_cache_filter` names stages.
     `platforms` has one member at most until images have several; none means the host's.
     `network` is `""` (the default), `default`, `none`, `host`, or whatever else was asked for;
-    `extra_hosts` are (name, address). `squash` is refused by whoever would have to do it.
+    `extra_hosts` are (name, address).
 
-    `secrets` are by ID; `ssh` names, by ID, sockets of agents on this host. `cache_from` is named
-    so that a warning can be given. `check` asks for the build checks instead of a build.
+    `secrets` are by ID; `ssh` names, by ID, sockets of agents on this host, and `agents` the
+    sessions of those that the client forwards, which the engine makes sockets of.
+    `cache_from` is named so that a warning can be given. `check` asks for the build checks instead
+    of a build. `id` is what the client calls the build, to cancel it by.
     `registry_auth` is X-Registry-Config: per registry what it wants to know; never written down.
     """
 
+    id: str = ""
     dockerfile: str = "Dockerfile"
     inline: bytes | None = None
     remote: str = ""
@@ -65,7 +68,6 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     cache_from: tuple[str, ...] = ()
-    squash: bool = False
     check: bool = False
 
     network: str = ""
@@ -73,6 +75,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     secrets: Mapping[str, bytes] = {}
     ssh: Mapping[str, Path] = {}
+    agents: Mapping[str, str] = {}
     registry_auth: Mapping[str, Mapping[str, str]] = {}
 
     def __repr__(self) -> str:

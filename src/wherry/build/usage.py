@@ -34,14 +34,16 @@ class PruneRequest(Struct, frozen=True, kw_only=True):
 
     `all` includes what an image shares. Bytes: `reserved_space` may stay, more than
     `max_used_space` must not, `min_free_space` is to be free on the disk; 0 for each is no such
-    wish, and without any of the three all goes. `filters` are those of the Engine API, parsed:
-    `until`, `id`, `parent`, `type`, `description`, `inuse`, `shared`, `private`.
+    wish, and without any of the three all goes. What was used after `until` (nanoseconds of the
+    epoch, 0 for none) stays. `filters` are the other ones of the Engine API: `id`, `parent`,
+    `type`, `description`, `inuse`, `shared`, `private`; each must match, by any of its values.
     """
 
     all: bool = False
     reserved_space: int = 0
     max_used_space: int = 0
     min_free_space: int = 0
+    until: int = 0
     filters: Mapping[str, Sequence[str]] = {}
 
 
