@@ -24,11 +24,13 @@ ALLOWED: dict[str, set[str]] = {
     "logs": DOORS,
     "images": STORES,
     "shim": {"libcontainer", "logs"} | DOORS,
-    "engine": TRADES | STORES,
+    "ignore": {"errdefs"},
+    "build": {"ignore", "images"} | STORES,
+    "engine": {"build"} | TRADES | STORES,
     "api": {"engine"} | DOORS,
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
-    "client": {"errdefs"},
+    "client": {"errdefs", "ignore"},
     "cli": {"client", "errdefs"},
 }
 

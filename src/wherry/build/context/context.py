@@ -1,0 +1,36 @@
+"""A build's context: its files, and what they are without those that .dockerignore names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from wherry.build.context.tree import ContextTree
+
+
+@dataclass(slots=True)
+class Context:
+    """Where `COPY` and `ADD` take files from, and the Dockerfile is found.
+
+    `only_dockerfile`: the client sent no archive but a Dockerfile's text, which is the one file in
+    `tree`, named `Dockerfile`, whatever name the client has for it.
+    """
+
+    tree: ContextTree
+    only_dockerfile: bool = False
+
+    def close(self) -> None:
+        """Let go of the disk space. The tree cannot be read afterwards."""
+        self.tree.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
