@@ -70,7 +70,13 @@ class FileTree(Protocol):
     ) -> None: ...
 
 
-def resolve(tree: FileTree, path: bytes, *, last: bool = True) -> bytes:
+class Nodes(Protocol):
+    """All that following symlinks takes."""
+
+    def node(self, path: bytes) -> Node | None: ...
+
+
+def resolve(tree: Nodes, path: bytes, *, last: bool = True) -> bytes:
     """Where `path` leads if the tree were a root directory: a normal path without symlinks.
 
     `path` may be absolute, and may hold `.` and `..`, which stay in the root. What does not exist
