@@ -31,6 +31,7 @@ class OverlayRoot:
     """A stack of directories, and a writable one on top.
 
     `lower` names absolute paths, the TOP layer first; `upper` and `work` are on one file system.
+    Without `upper` and `work` ("") nobody can write to it.
     `volatile` (overlayfs' word) gives up durability of the upper directory: right for what is
     deleted when it ends. `one_device` is for lower directories on file systems of their own: all
     files then have the root's device number, else `tar --one-file-system` and the like would leave
@@ -57,12 +58,17 @@ class OverlayRoot:
         opened: list[int] = []
         try:
             lower = [_path_by_fd(path, opened) for path in self.lower]
-            upper, work = _path_by_fd(self.upper, opened), _path_by_fd(self.work, opened)
+            if not self.upper and len(lower) == 1:
+                # Then overlayfs wants two of them.
+                opened.append(open_filesystem("tmpfs", "tmpfs", ("size=0", "nr_inodes=1")))
+                lower.append(f"/proc/self/fd/{opened[-1]}")
             fs = syscalls.fsopen("overlay")
             opened.append(fs)
             _set_lower(fs, lower)
-            syscalls.fsconfig_string(fs, "upperdir", upper)
-            syscalls.fsconfig_string(fs, "workdir", work)
+            if self.upper:
+                upper, work = _path_by_fd(self.upper, opened), _path_by_fd(self.work, opened)
+                syscalls.fsconfig_string(fs, "upperdir", upper)
+                syscalls.fsconfig_string(fs, "workdir", work)
             syscalls.fsconfig_string(fs, "source", "overlay")
             # Distributions differ in the defaults. An upper directory with redirects, or with
             # files of attributes only, cannot be read as a layer's changes.

@@ -181,6 +181,9 @@ class DirectorySnapshotter(ABC):
             put_aside(self._trash, self._layers / diff_id.hex, f"layer {diff_id}")
             fault("snapshots.remove-layer.after-rename")
 
+    def view(self, stack: Sequence[Digest]) -> RootMount | None:
+        return None
+
     def browse(self, stack: Sequence[Digest]) -> FileTree:
         layers = topmost_once(stack)
         for diff_id in layers:

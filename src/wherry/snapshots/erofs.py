@@ -27,7 +27,7 @@ from wherry.layers.erofs import (
 )
 from wherry.layers.pipeline import Digesting, ReadAhead
 from wherry.layers.tar import Readable
-from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
+from wherry.linux.mounts import ImagesRoot, OverlayRoot
 from wherry.snapshots.browsing.images import ImageLayer
 from wherry.snapshots.browsing.layer import Descriptor, LayerFile
 from wherry.snapshots.directory import OpenBlob
@@ -149,7 +149,7 @@ class ErofsSnapshotter(OverlaidSnapshotter):
 
     # --- active snapshots -------------------------------------------------------------------------
 
-    def _mount_of(self, key: str, layers: Sequence[Digest]) -> RootMount:
+    def _mount_of(self, key: str, layers: Sequence[Digest]) -> OverlayRoot | ImagesRoot:
         home = self._active / key
         upper, work = str(home / "upper"), str(home / "work")
         if not layers:

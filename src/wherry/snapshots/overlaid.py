@@ -9,11 +9,13 @@ import itertools
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.layers.files import FileTree
+from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
 from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from wherry.snapshots.browsing.layer import Descriptor
 from wherry.snapshots.browsing.merged import MergedTree
@@ -60,6 +62,15 @@ class OverlaidSnapshotter(DirectorySnapshotter):
             if self._is_opaque(diff_id):
                 break
         return shown
+
+    def view(self, stack: Sequence[Digest]) -> RootMount | None:
+        layers = topmost_once(stack)
+        for diff_id in layers:
+            self._layer(diff_id)
+        return replace(self._mount_of("", layers), upper="", work="")
+
+    @abstractmethod
+    def _mount_of(self, key: str, layers: Sequence[Digest]) -> OverlayRoot | ImagesRoot: ...
 
     def _fill(self, ingest: Path, layers: Sequence[Digest]) -> None:
         shown = self._shown(layers)

@@ -151,6 +151,13 @@ class Snapshotter(Protocol):
         Raises Conflict if an active snapshot stands on it.
         """
 
+    def view(self, stack: Sequence[Digest]) -> RootMount | None:
+        """A mount of `stack`, bottom first, that can't be written to; nothing is kept of it.
+
+        The layers must stay, as for `browse`. None from a driver that can't do without a key.
+        Raises NotFound for a layer that is not stored.
+        """
+
     def browse(self, stack: Sequence[Digest]) -> FileTree:
         """The files of `stack`, bottom first, as a mount of it shows them; to be closed.
 

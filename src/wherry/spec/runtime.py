@@ -61,6 +61,9 @@ class Mount(TypedDict, total=False):
     type: str
     source: str
     options: list[str]
+    # Not in the OCI's: for the types `layers` and `content`, which of the root mounts or contents
+    # that were given along with the specification (libcontainer/given.py).
+    given: int
 
 
 class Namespace(TypedDict):
