@@ -1,8 +1,9 @@
 """All that is decided about a container before its first process exists."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from wherry.libcontainer.given import Given
 from wherry.linux.cgroups import Cgroups
 from wherry.linux.mounts import RootMount
 from wherry.spec.runtime import Mount, Spec
@@ -15,7 +16,8 @@ class Blueprint:
     `root` overrides the spec's root.path; `staging` is an empty directory to build upon.
     `stdio` are the descriptors for the process, or None with a terminal; a first one of -1 means
     the container's /dev/null. `seccomp` is a compiled filter, to be
-    installed with `seccomp_flags`.
+    installed with `seccomp_flags`. `given` is what its mounts of our own types show; where the
+    mount points that are made are to be noted, `notes` is the file's path.
     """
 
     id: str
@@ -27,6 +29,8 @@ class Blueprint:
     seccomp: bytes | None = None
     seccomp_flags: int = 0
     stdio: tuple[int, int, int] | None = None
+    given: Given = field(default_factory=Given)
+    notes: str = ""
 
     @property
     def in_user_namespace(self) -> bool:

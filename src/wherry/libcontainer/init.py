@@ -107,6 +107,7 @@ class Init:
             set_oom_score(self.process)
         kept = {0, 1, 2, self.channel.socket.fileno(), *self.kept, *self.prepared.descriptors}
         kept.update(self.namespaces.joined.values())
+        kept.update(self.blueprint.given.contents)
         if self.root_mount >= 0:
             kept.add(self.root_mount)
         if self.blueprint.stdio:
@@ -146,15 +147,18 @@ class Init:
 
     def _make_filesystem(self) -> RootFilesystem:
         os.umask(0)
-        filesystem = RootFilesystem(self.spec, self.blueprint.staging, self.prepared.trees)
+        blueprint = self.blueprint
+        filesystem = RootFilesystem(
+            self.spec, blueprint.staging, self.prepared.trees, blueprint.given, blueprint.notes
+        )
         filesystem.detach_from_host()
         if self.root_mount < 0:
             self.root_mount = self._open_root()
         filesystem.attach_root(self.root_mount)
         private = self.namespaces.creates("cgroup")
-        filesystem.attach_mounts(self.blueprint.cgroup_mounts(private))
+        filesystem.attach_mounts(blueprint.cgroup_mounts(private))
         if "/dev" not in self.prepared.trees and devices.has_own_dev(self.spec):
-            devices.make_devices(filesystem.root, self.spec, self.blueprint.in_user_namespace)
+            devices.make_devices(filesystem.root, self.spec, blueprint.in_user_namespace)
         self._make_directory(filesystem.root)
         if self.process.get("terminal"):
             self._make_terminal(filesystem)

@@ -51,9 +51,13 @@ class Root:
                 found = self._make_one(found, name, each, mode, follow)
         return found
 
+    def making(self, parent: int, name: str) -> None:
+        """Is told before something is made."""
+
     def _make_one(self, parent: int, name: str, path: str, mode: int, follow: bool) -> int:
         """Make `path`, which is `name` in `parent`; closes `parent`."""
         try:
+            self.making(parent, name)
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
             # A dangling symlink: there is no directory to make, and none will be guessed.
@@ -71,6 +75,7 @@ class Root:
         directory, _, name = path.rstrip("/").rpartition("/")
         parent = self.make_directory(directory or "/")
         try:
+            self.making(parent, name)
             flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(name, flags, 0o644, dir_fd=parent))
         except FileExistsError:

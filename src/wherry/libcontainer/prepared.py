@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from wherry import errdefs
 from wherry.libcontainer import devices, sysctls
+from wherry.libcontainer.given import TYPES
 from wherry.libcontainer.namespaces import Namespaces
 from wherry.libcontainer.rootfs import RootFilesystem, is_below
 from wherry.linux import mounts, netlink
@@ -152,11 +153,11 @@ def _is_any(path: str, tops: list[str]) -> bool:
 
 
 def _mounts(spec: Spec, top: str) -> list[Mount]:
-    """Those at and below `top`; but a cgroup's, which shows one container's group."""
+    """Those at and below `top`; but a cgroup's and what was given, which are one container's."""
     return [
         mount
         for mount in spec.get("mounts", [])
-        if is_below(mount["destination"], top) and mount.get("type") != "cgroup"
+        if is_below(mount["destination"], top) and mount.get("type") not in ("cgroup", *TYPES)
     ]
 
 

@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 
 from wherry import errdefs
 from wherry.libcontainer import mountoptions
+from wherry.libcontainer.given import TYPES, Given, Source
 from wherry.libcontainer.inroot import Root
 from wherry.libcontainer.mountoptions import MountOptions
+from wherry.libcontainer.mountpoints import MakingRoot
 from wherry.linux import mounts
 from wherry.linux import syscalls as sc
 from wherry.spec.runtime import Mount, Spec
@@ -36,14 +38,24 @@ class RootFilesystem:
 
     `staging` is an empty directory of the host that the root mount covers until the pivot.
     `trees` are detached mounts, with others below them, that stand for all that the spec says of
-    the place that is their key; they are closed. Raises EngineError that names the mount; the
-    caller's namespace is then thrown away.
+    the place that is their key; they are closed. `given` is what mounts of our own types show. With
+    `notes`, that file tells which mount points were made (`mountpoints`). Raises EngineError that
+    names the mount; the caller's namespace is then thrown away.
     """
 
-    def __init__(self, spec: Spec, staging: str, trees: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        staging: str,
+        trees: Mapping[str, int] | None = None,
+        given: Given | None = None,
+        notes: str = "",
+    ) -> None:
         self.spec = spec
         self.staging = staging
         self.trees = trees or {}
+        self.source = Source(given or Given(), os.path.dirname(staging))
+        self.notes = notes
         self.devpts_fd = -1
         self.root_mount = -1
         self.root = Root(-1)
@@ -73,7 +85,7 @@ class RootFilesystem:
         sc.mount_setattr(root_mount, 0, 0, sc.MS_PRIVATE, recursive=True)
         sc.move_mount(root_mount, staging, what=self.staging)
         os.close(staging)
-        self.root = Root(root_mount)
+        self.root = MakingRoot(root_mount) if self.notes else Root(root_mount)
 
     def attach_mounts(self, more: Sequence[Mount]) -> None:
         """All mounts of the spec in their order; `more` replaces the one of type `cgroup`."""
@@ -83,8 +95,12 @@ class RootFilesystem:
                     self.attach(part)
             elif mount["destination"] in self.trees:
                 self._attach_tree(mount)
-            elif not self._is_in_tree(mount["destination"]):
+            elif mount.get("type") in TYPES or not self._is_in_tree(mount["destination"]):
                 self.attach(mount)
+        self.source.close()
+        if isinstance(self.root, MakingRoot):
+            self.root.write_notes(self.notes)
+            self.root = Root(self.root_mount)
 
     def _is_in_tree(self, path: str) -> bool:
         return any(is_below(path, top) for top in self.trees)
@@ -119,7 +135,12 @@ class RootFilesystem:
             self._change(mount["destination"], options)
             return
         if options.bind or fstype in ("bind", "none", ""):
-            self._bind(mount, options)
+            recursive = sc.AT_RECURSIVE if options.recursive else 0
+            tree = sc.open_tree(mount["source"], sc.OPEN_TREE_CLONE | recursive)
+            self._bind(mount, options, tree)
+            return
+        if fstype in TYPES:
+            self._bind(mount, options, self.source.open(mount, options.data))
             return
         fd = mounts.open_filesystem(
             fstype, mount.get("source") or fstype, options.data, options.attr_set
@@ -142,9 +163,8 @@ class RootFilesystem:
         sc.move_mount(fd, place, what=mount["destination"])
         os.close(place)
 
-    def _bind(self, mount: Mount, options: MountOptions) -> None:
-        recursive = sc.AT_RECURSIVE if options.recursive else 0
-        tree = sc.open_tree(mount["source"], sc.OPEN_TREE_CLONE | recursive)
+    def _bind(self, mount: Mount, options: MountOptions, tree: int) -> None:
+        """Move the detached `tree` to the mount's place, which is made as the tree is."""
         try:
             # Whether a file or a directory is made depends on the source we hold, not on its name.
             if stat.S_ISDIR(os.fstat(tree).st_mode):

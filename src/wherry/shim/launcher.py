@@ -24,7 +24,7 @@ from wherry.logs.jsonfile import Writer
 from wherry.shim import gathering, wire
 from wherry.shim.lending import Lending
 from wherry.shim.nursery import Nursery
-from wherry.shim.order import Order, encode, read_details, read_order
+from wherry.shim.order import Order, encode, images_in, read_details, read_order
 from wherry.shim.streams import Streams, Watch
 from wherry.shim.wire import Message
 from wherry.spec.runtime import Spec
@@ -179,32 +179,34 @@ class Launcher:
             self._spare = None
 
     def _lend(self, data: bytes) -> bytes:
-        """Mount the layers that the order's root stands on, if these are images."""
+        """Mount the layers that the order's roots stand on, if these are images."""
         if not read_order(data).lends:
             return b""
-        root = mounts.root_mount_from_json(read_details(data)[0]["rootfs"])
-        assert isinstance(root, mounts.ImagesRoot)
-        return self.layers.lend(root.paths(), root.by_loop)
+        roots = list(images_in(read_details(data)[0]))
+        return self.layers.lend([path for root in roots for path in root.paths()], roots[0].by_loop)
 
     def _hand_over(self, lent: bytes, data: bytes, fds: list[int]) -> None:
         """Give it to the spare; to a new one, if there is none or it was killed while it waited.
 
         One that has got it is its only taker: whatever happens then, this shim says so.
         """
+        message = lent + b"\0" + data
+        if len(message) > wire.LIMIT + wire.ADDED:
+            raise errdefs.exhausted("a container's mounts stand on too many layers together")
+        own = 1 + len(read_order(data).attaches)
         for spare in (self._spare, None, None):
             taker = spare or self._make_spare({})
             self._spare = None
-            message = lent + b"\0" + data
             try:
                 if _is_gone(taker.child):
                     raise ConnectionResetError
-                wire.send_bytes(taker.shim, message, tuple(fds))
+                wire.send_bytes(taker.shim, message, tuple(fds[:own]))
             except ConnectionError:
                 taker.close()
                 continue
             # Only now: the child must not work for a shim that is not there.
             with taker.child, contextlib.suppress(ConnectionError):
-                wire.send_bytes(taker.child, message, (fds[0],))
+                wire.send_bytes(taker.child, message, (fds[0], *fds[own:]))
             if self._busy:
                 self._busy.close()
             self._busy = taker.shim

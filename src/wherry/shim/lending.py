@@ -56,5 +56,7 @@ class Lending:
 
 def lent_paths(lent: bytes) -> list[str]:
     """Where another process finds what it was lent."""
+    if not lent:
+        return []
     launcher, *descriptors = lent.decode().split()
     return [f"/proc/{launcher}/fd/{fd}" for fd in descriptors]

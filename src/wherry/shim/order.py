@@ -3,7 +3,7 @@
 Three parts, divided by zero bytes::
 
     version, id, run_dir, cgroup, traits, log, size, files, attaches      the shim's: nine fields
-    {"bundle": ..., "rootfs": ..., "seccomp_flags": ...}                  its child's: JSON
+    {"bundle": ..., "rootfs": ..., "seccomp_flags": ..., ...}             its child's: JSON
     the compiled filter                                                   the rest: any bytes
 
 The first part is no JSON: a shim keeps each page of Python that it touches, for months, and a
@@ -11,10 +11,11 @@ parser touches many. No field can hold a zero byte, since paths can't.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from wherry.linux.mounts import RootMountDocument
+from wherry.linux.mounts import ImagesRoot, RootMountDocument, root_mount_from_json
 from wherry.shim.wire import VERSION, AttachFlags
 
 _FIELDS = 9
@@ -25,9 +26,10 @@ _TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "le
 class Order:
     """What a shim needs to know of the container it is to start.
 
-    `special`: not what a waiting child can become, see `libcontainer.create.expect`. `lends`: the
+    `special`: not what a waiting child can become, see `libcontainer.create.expect`. `lends`: a
     root stands on images that the launcher mounts and lends (`lending`). An empty
-    `log` path means that nothing is logged. `attaches` are in the order of their descriptors.
+    `log` path means that nothing is logged. `attaches` are in the order of their descriptors; those
+    that come after them are the child's.
     """
 
     id: str
@@ -46,11 +48,18 @@ class Order:
 
 
 class Details(TypedDict):
-    """What the child needs beyond that: where the spec is, and what it does not say."""
+    """What the child needs beyond that: where the spec is, and what it does not say.
+
+    Without a `bundle` the spec is in the first of the child's own descriptors; the others have the
+    contents that its mounts speak of, as `layers` are the roots that these do. `notes` is whether
+    the mount points that are made in the root are written down, see `libcontainer.mountpoints`.
+    """
 
     bundle: str
     rootfs: RootMountDocument
     seccomp_flags: int
+    layers: NotRequired[list[RootMountDocument]]
+    notes: NotRequired[bool]
 
 
 def encode(order: Order, details: Details, program: bytes) -> bytes:
@@ -88,6 +97,14 @@ def read_order(data: bytes) -> Order:
             for word in (attaches.split(b",") if attaches else ())
         ],
     )
+
+
+def images_in(details: Details) -> Iterator[ImagesRoot]:
+    """The roots of an order that stand on images, in the order in which these are lent."""
+    for document in (details["rootfs"], *details.get("layers", [])):
+        root = root_mount_from_json(document)
+        if isinstance(root, ImagesRoot):
+            yield root
 
 
 def read_details(data: bytes) -> tuple[Details, bytes]:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,12 +54,17 @@ class Start:
     """A container to start. `bundle` holds `spec` as config.json; its root.path is not used,
     `rootfs` is.
 
+    Without a `bundle` nothing of the spec is written to any disk. Its mounts of the types `layers`
+    and `content` (`libcontainer.given`) show `layers` and `contents`, which don't go to a disk
+    either; neither these nor a missing bundle are for a container in a user namespace, or in the
+    processes of another. With `notes_mountpoints` the shim's folder tells which were made.
+
     Without `log_path` nothing is logged. `stdin_once` closes standard input when the first
     client's input has ended.
     """
 
     id: str
-    bundle: Path
+    bundle: Path | None
     spec: Spec
     rootfs: RootMount
     log_path: Path | None = None
@@ -67,6 +73,9 @@ class Start:
     open_stdin: bool = False
     stdin_once: bool = False
     attaches: list[Attach] = field(default_factory=list)
+    layers: Sequence[RootMount] = ()
+    contents: Sequence[bytes] = field(default=(), repr=False)
+    notes_mountpoints: bool = False
 
 
 class Runtime:
@@ -278,30 +287,40 @@ class Runtime:
             special=shares_pids or any(one["type"] == "user" for one in namespaces),
             open_stdin=start.open_stdin,
             stdin_once=start.stdin_once,
-            lends=isinstance(start.rootfs, ImagesRoot),
+            lends=any(isinstance(root, ImagesRoot) for root in (start.rootfs, *start.layers)),
             log=str(start.log_path or ""),
             log_max_size=start.log_max_size,
             log_max_files=start.log_max_files,
             attaches=[attach.flags for attach in start.attaches],
         )
         details: Details = {
-            "bundle": str(start.bundle),
+            "bundle": str(start.bundle or ""),
             "rootfs": root_mount_to_json(start.rootfs),
             "seccomp_flags": seccomp.filter_flags(section) if section else 0,
+            "layers": [root_mount_to_json(root) for root in start.layers],
+            "notes": start.notes_mountpoints,
         }
         program = self._filter(section) if section else b""
-        fds = (control.fileno(), *(attach.socket.fileno() for attach in start.attaches))
-        if len(fds) > wire.MAX_DESCRIPTORS:
-            raise errdefs.exhausted(
-                f"more than {wire.MAX_DESCRIPTORS - 1} clients wait for container {start.id[:12]}"
-            )
         data = encode(order, details, program)
+        in_memory = list(start.contents)
+        if start.bundle is None:
+            in_memory.insert(0, json.dumps(start.spec).encode())
+        fds = [control.fileno(), *(attach.socket.fileno() for attach in start.attaches)]
+        if len(fds) + len(in_memory) > wire.MAX_DESCRIPTORS:
+            raise errdefs.exhausted(
+                f"more than {wire.MAX_DESCRIPTORS - 1} clients and contents of mounts wait for "
+                f"container {start.id[:12]}"
+            )
         if len(data) > wire.LIMIT:
             raise errdefs.exhausted(
                 f"starting container {start.id[:12]}: the paths of its layers have {len(data)} "
                 f"bytes, {wire.LIMIT} are most; a data root of a shorter path makes them fewer"
             )
-        await self._send(data, fds)
+        with contextlib.ExitStack() as stack:
+            for content in in_memory:
+                fds.append(_memory_file(content))
+                stack.callback(os.close, fds[-1])
+            await self._send(data, tuple(fds))
 
     def _filter(self, section: Seccomp) -> bytes:
         """The compiled system call filter; compiled once for all containers that share it."""
@@ -390,6 +409,17 @@ class Runtime:
             _kill_for_good(document["init"])
         self._sweep(document["cgroup"])
         return ended or _lost_exit()
+
+
+def _memory_file(content: bytes) -> int:
+    """A descriptor of a file that is nowhere but in memory. Raises ResourceExhausted."""
+    try:
+        with open(os.memfd_create("wherry", os.MFD_CLOEXEC), "wb") as file:
+            file.write(content)
+            file.flush()
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise errdefs.from_os_error("handing over to the launcher", error) from error
 
 
 def _lost_exit() -> Exit:

@@ -13,17 +13,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wherry import errdefs
-from wherry.libcontainer import bundle, create
+from wherry.libcontainer import bundle, create, mountpoints
 from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.create import Expected
+from wherry.libcontainer.given import Given
 from wherry.libcontainer.sync import StartFailure
 from wherry.linux import mounts, pty
 from wherry.linux import syscalls as sc
 from wherry.linux.cgroups import Cgroups
+from wherry.linux.mounts import RootMount
 from wherry.logs.jsonfile import Writer
 from wherry.shim import clock, pidfile, wire
 from wherry.shim.lending import lent_paths
-from wherry.shim.order import Order, read_details, read_order
+from wherry.shim.order import Details, Order, read_details, read_order
 from wherry.shim.streams import READ, Attached, Streams, Watch
 from wherry.shim.wire import ExitDocument, Message
 
@@ -133,13 +135,16 @@ class _Child:
         order = told.order
         self.order, self.control = order, told.control
         details, program = read_details(told.data)
-        root = mounts.root_mount_from_json(details["rootfs"])
-        if isinstance(root, mounts.ImagesRoot) and told.lent:
-            root = root.over(lent_paths(told.lent))
+        root, *layers = _roots(details, lent_paths(told.lent))
+        contents = told.control[1:]
+        if details["bundle"]:
+            config = f"{details['bundle']}/config.json"
+        else:
+            config = f"/proc/self/fd/{contents.pop(0)}"
         stdin = self.stdio.stdin if order.open_stdin else -1
         return Blueprint(
             id=order.id,
-            spec=bundle.read_spec(details["bundle"]),
+            spec=bundle.read_spec(config),
             root=root,
             staging=f"{order.run_dir}/rootfs",
             cgroups=self.cgroups,
@@ -147,10 +152,24 @@ class _Child:
             seccomp=program or None,
             seccomp_flags=details["seccomp_flags"],
             stdio=None if order.terminal else (stdin, self.stdio.stdout, self.stdio.stderr),
+            given=Given(tuple(layers), tuple(contents)),
+            notes=f"{order.run_dir}/{mountpoints.NOTES}" if details.get("notes") else "",
         )
 
     def _record(self, shim: int, pid: int) -> None:
         pidfile.write(f"{self.order.run_dir}/pid", self.order.cgroup, shim, pid)
+
+
+def _roots(details: Details, lent: list[str]) -> list[RootMount]:
+    """The container's root, and the roots that its mounts show; upon what was `lent` for them."""
+    roots = []
+    for document in (details["rootfs"], *details.get("layers", [])):
+        root = mounts.root_mount_from_json(document)
+        if isinstance(root, mounts.ImagesRoot) and lent:
+            number = len(root.images)
+            root, lent = root.over(lent[:number]), lent[number:]
+        roots.append(root)
+    return roots
 
 
 class Shim:

@@ -8,7 +8,8 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
     daemon -> launcher   forecast {spec} | release {path}
     daemon -> launcher   start + [control, attached streams ...]        `order` has its form
     launcher -> shim     which layers it lends, a zero byte, the same bytes and
-                         descriptors; the bytes to its child too
+                         descriptors; the bytes to its child too, with the control
+                         socket and the descriptors that are the child's own
     shim   -> daemon     started {pid, started_ns} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
@@ -28,7 +29,7 @@ VERSION = 1
 LIMIT = 200_000
 MAX_DESCRIPTORS = 64
 # What a launcher adds to it: a descriptor's number for each layer.
-_ADDED = 8_000
+ADDED = 8_000
 
 
 class AttachFlags(TypedDict):
@@ -113,7 +114,7 @@ def receive_bytes(end: socket.socket) -> tuple[bytes, list[int]]:
     """The same, undecoded; no bytes at end of file."""
     fds = array.array("i")
     space = socket.CMSG_SPACE(MAX_DESCRIPTORS * fds.itemsize)
-    data, ancillary, _, _ = end.recvmsg(LIMIT + _ADDED, space, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = end.recvmsg(LIMIT + ADDED, space, socket.MSG_CMSG_CLOEXEC)
     for level, kind, raw in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
