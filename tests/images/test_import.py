@@ -10,10 +10,11 @@ import pytest
 from wherry.errdefs import EngineError, Kind
 from wherry.images.importing import Described
 from wherry.reference import parse
-from wherry.spec.image import decode_config
+from wherry.spec.image import RunConfig, decode_config
 from wherry.spec.platform import Platform
 
 HERE = Platform("amd64", "linux")
+CONFIG = RunConfig(cmd=("sh",), env=("A=1",))
 
 
 @pytest.fixture(autouse=True, params=["stored and applied", "received"])
@@ -30,7 +31,7 @@ def imported(world, archive: bytes, name: str = "", **described):
 
 def test_a_tar_becomes_an_image_of_one_layer(world, archives) -> None:
     tar = archives.layer(**{"etc/hello": "hi"})
-    image_id = imported(world, tar, "mine:1", message="by hand", changes=['CMD ["sh"]', "ENV A=1"])
+    image_id = imported(world, tar, "mine:1", message="by hand", config=CONFIG)
     image = world.images.resolve("mine:1")
     assert image.id == image_id
     assert [world.snapshots.kept[layer][0] for layer in image.diff_ids] == [tar]
@@ -105,7 +106,6 @@ def test_what_is_no_tar_is_refused_and_leaves_nothing(world, archives, cut, word
 @pytest.mark.parametrize(
     ("described", "words"),
     [
-        ({"changes": ["RUN ls"]}, "run is not a valid change command"),
         ({"platform": Platform("amd64", "windows")}, "operating system is not supported"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_bad_description_is_refused_unread(world, described, words) -> None:
 
 def test_importing_twice_keeps_the_layer_once(world, archives) -> None:
     tar = archives.layer(a="b")
-    first, second = imported(world, tar), imported(world, tar, changes=["CMD x"])
+    first, second = imported(world, tar), imported(world, tar, config=CONFIG)
     assert first != second
     assert len(world.snapshots.layers()) == 1
     for image_id in (first, second):

@@ -2,14 +2,13 @@
 
 import asyncio
 import functools
-import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.engine import image_filters, image_views
-from wherry.engine.feed import Feed
+from wherry.engine.feed import reading
 from wherry.engine.model import (
     ImageDeleteItem,
     ImageHistoryItem,
@@ -26,6 +25,7 @@ from wherry.images.importing import Described
 from wherry.linux import memory
 from wherry.reference import Reference, parse
 from wherry.spec import platform as platforms
+from wherry.spec.image import RunConfig
 
 # Each upload has a thread that waits for its bytes. Half of the daemon's are for everything else,
 # however many clients send nothing; further uploads wait for their turn.
@@ -87,24 +87,14 @@ class Images:
             message = JSONMessage(status="Loading layer", progress_detail=detail, id=name)
             loop.call_soon_threadsafe(said.put_nowait, message)
 
-        async with self._uploads:
-            feed = Feed()
-            filling = asyncio.create_task(feed.fill(stream))
-            work = asyncio.create_task(
-                asyncio.to_thread(_load, self._stores, feed, _silent if quiet else progress)
-            )
+        load = functools.partial(_load, self._stores, _silent if quiet else progress)
+        async with self._uploads, reading(stream, load) as work:
             work.add_done_callback(lambda _: said.put_nowait(None))
-            try:
-                while (message := await said.get()) is not None:
-                    yield message
-                for loaded in await work:
-                    for line in loaded.messages():
-                        yield JSONMessage(stream=f"{line}\n")
-            finally:
-                feed.abandon()
-                filling.cancel()
-                # Whoever leaves early waits until nothing half loaded is left.
-                await asyncio.gather(work, filling, return_exceptions=True)
+            while (message := await said.get()) is not None:
+                yield message
+            for loaded in await work:
+                for line in loaded.messages():
+                    yield JSONMessage(stream=f"{line}\n")
 
     def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         """See `ImagesBackend.save`. The archive is made while it is sent."""
@@ -116,18 +106,11 @@ class Images:
             platforms.parse(request.platform) if request.platform else platforms.host(),
             _import_name(request.repo, request.tag),
             request.message,
-            request.changes,
+            await asyncio.to_thread(_configured, request.changes),
         )
-        async with self._uploads:
-            feed = Feed()
-            filling = asyncio.create_task(feed.fill(stream))
-            work = asyncio.create_task(asyncio.to_thread(_import, self._stores, feed, described))
-            try:
-                return await asyncio.shield(work)
-            finally:
-                feed.abandon()
-                filling.cancel()
-                await asyncio.gather(work, filling, return_exceptions=True)
+        make = functools.partial(_import, self._stores, described)
+        async with self._uploads, reading(stream, make) as work:
+            return await asyncio.shield(work)
 
 
 def _import_name(repo: str, tag: str) -> Reference | None:
@@ -142,10 +125,18 @@ def _import_name(repo: str, tag: str) -> Reference | None:
     return reference.with_tag(tag) if tag else reference.tagged()
 
 
-def _import(stores: Stores, feed: Feed, described: Described) -> str:
+def _configured(changes: Sequence[str]) -> RunConfig:
+    """What `--change` asks for, refused before a byte of the archive is read."""
+    if not changes:
+        return RunConfig()
+    from wherry.build.dockerfile import apply_changes  # not with the daemon's start
+
+    return apply_changes(RunConfig(), changes)
+
+
+def _import(stores: Stores, described: Described, archive: BinaryIO) -> str:
     try:
-        with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
-            return str(stores.images.import_image(archive, described))
+        return str(stores.images.import_image(archive, described))
     finally:
         memory.give_back()
 
@@ -161,11 +152,10 @@ def _silent(name: str, done: int, total: int) -> None:
 
 
 def _load(
-    stores: Stores, feed: Feed, progress: Callable[[str, int, int], None]
+    stores: Stores, progress: Callable[[str, int, int], None], archive: BinaryIO
 ) -> list[LoadedImage]:
     try:
-        with feed, io.BufferedReader(feed, 1024 * 1024) as archive:
-            return stores.images.load(archive, progress)
+        return stores.images.load(archive, progress)
     finally:
         memory.give_back()
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from wherry import errdefs
@@ -43,30 +42,26 @@ _MEMBER: Final = "root file system"
 class Described:
     """What a root file system does not say of itself.
 
-    `changes` are lines of a Dockerfile; an empty `message` becomes Docker's own.
+    `config` is what its containers start with; an empty `message` becomes Docker's own.
     """
 
     platform: Platform
     name: Reference | None = None
     message: str = ""
-    changes: Sequence[str] = ()
+    config: RunConfig = field(default_factory=RunConfig)
 
 
 def import_image(stream: BinaryIO, described: Described, collector: Collector) -> Digest:
     """Store the tar in `stream`, compressed or not, as an image; its ID.
 
-    Raises InvalidArgument for a change that is none, before anything is read, and for a stream
-    that is empty, cut off, corrupt, or no tar.
+    Raises InvalidArgument for a stream that is empty, cut off, corrupt, or no tar.
     """
-    from wherry.images.changes import apply_changes  # not with the daemon's start
-
-    run = apply_changes(RunConfig(), described.changes)
     if described.platform.os != "linux":
         raise errdefs.invalid("operating system is not supported")
     with collector.lease("load") as lease:
         layer = _store(stream, collector, lease)
         fault("images.import.after-blob")
-        image = _image(layer, run, described, lease)
+        image = _image(layer, described, lease)
         register([image], collector, lease, lambda name, done, total: None)
     return image.id
 
@@ -112,7 +107,7 @@ class _Counted:
         return data
 
 
-def _image(layer: FoundLayer, run: RunConfig, described: Described, lease: Lease) -> FoundImage:
+def _image(layer: FoundLayer, described: Described, lease: Lease) -> FoundImage:
     created = _now()
     message = described.message or "Imported from -"
     platform = described.platform
@@ -123,7 +118,7 @@ def _image(layer: FoundLayer, run: RunConfig, described: Described, lease: Lease
         variant=platform.variant,
         created=created,
         comment=message,
-        config=run,
+        config=described.config,
         history=(History(created, comment=message),),
     )
     data = encode(config)

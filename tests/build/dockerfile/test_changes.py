@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wherry.build.dockerfile import apply_changes
+from wherry.build.dockerfile.expansion import expand_word
+from wherry.build.dockerfile.lines import decode, read
+from wherry.build.dockerfile.words import split
 from wherry.errdefs import EngineError, Kind
-from wherry.images.changes import apply_changes
-from wherry.images.changes.lines import read
-from wherry.images.changes.words import expand, split
 from wherry.spec.image import Healthcheck, RunConfig, decode_config, encode
 
 SOAK = settings(max_examples=20_000 if os.environ.get("WHERRY_SOAK") else 200, deadline=None)
@@ -103,7 +104,7 @@ def changed(*changes: str, **config) -> dict[str, object]:
         ('VOLUME ["/a"," /b "]', {"volumes": ["/a", "/b"]}),
         ("WORKDIR x", {"working_dir": "/x"}),
         ("WORKDIR /a\nWORKDIR b", {"working_dir": "/a/b"}),
-        ("WORKDIR /a/../b/", {"working_dir": "/a/../b/"}),
+        ("WORKDIR /a/../b/", {"working_dir": "/b"}),
         ('WORKDIR "a b"', {"working_dir": "/a b"}),
     ],
 )  # fmt: skip
@@ -142,7 +143,7 @@ def test_healthchecks(change, check) -> None:
         ("", "file with no instructions"),
         ("# comment", "file with no instructions"),
         ('CMD ["a", 1]', "when using JSON array syntax, arrays must be comprised of strings only"),
-        ("CMD --x=y a", "Unknown flag: x"),
+        ("CMD --x=y a", "unknown flag: --x"),
         ("ENV", "ENV requires at least one argument"),
         ("ENV A", "ENV must have two arguments"),
         ("ENV A=1 B", 'Syntax error - can\'t find = in "B". Must be of the form: name=value'),
@@ -162,12 +163,12 @@ def test_healthchecks(change, check) -> None:
         ("LABEL a", "LABEL must have two arguments"),
         ("LABEL =x", "LABEL names can not be blank"),
         ("EXPOSE", "EXPOSE requires at least one argument"),
-        ("EXPOSE abc", "Invalid containerPort: abc"),
-        ("EXPOSE 70000", "Invalid containerPort: 70000"),
-        ("EXPOSE 90-80", "Invalid containerPort: 90-80"),
-        ("EXPOSE 81/foo", "Invalid proto: foo"),
-        ("EXPOSE x:80", "Invalid hostPort: x"),
-        ("EXPOSE 1-2:4-6", "Invalid ranges specified for container and host Ports: 4-6 and 1-2"),
+        ("EXPOSE abc", "invalid containerPort: abc"),
+        ("EXPOSE 70000", "invalid containerPort: 70000"),
+        ("EXPOSE 90-80", "invalid containerPort: 90-80"),
+        ("EXPOSE 81/foo", "invalid proto: foo"),
+        ("EXPOSE x:80", "invalid hostPort: x"),
+        ("EXPOSE 1-2:4-6", "invalid ranges specified for container and host Ports: 4-6 and 1-2"),
         ("ONBUILD", "ONBUILD requires at least one argument"),
         ("ONBUILD ONBUILD x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
         ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
@@ -183,16 +184,16 @@ def test_healthchecks(change, check) -> None:
         ("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"),
         ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
         ("HEALTHCHECK CMD []", "Missing command after HEALTHCHECK CMD"),
-        ("HEALTHCHECK --bogus=1 CMD x", "Unknown flag: bogus"),
-        ("HEALTHCHECK --interval CMD x", "Missing a value on flag: interval"),
+        ("HEALTHCHECK --bogus=1 CMD x", "unknown flag: --bogus"),
+        ("HEALTHCHECK --interval CMD x", "missing a value on flag: interval"),
         (
             "HEALTHCHECK --interval=5s --interval=6s CMD x",
-            "Duplicate flag specified: interval",
+            "duplicate flag specified: interval",
         ),
         ("HEALTHCHECK --timeout=-1s CMD x", 'Interval "timeout" cannot be less than 1ms'),
-        ("HEALTHCHECK --retries=-1 CMD x", "--retries must be at least 1 (not -1)"),
+        ("HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)"),
         ("ENV A=x\0y", "zero byte"),
-        ("# escape=x\nCMD a", "invalid ESCAPE 'x'"),
+        ("# escape=x\nCMD a", "invalid escape token 'x'"),
     ],
 )
 def test_a_bad_change_is_refused_in_dockers_words(change, words) -> None:
@@ -271,14 +272,14 @@ def test_any_value_can_be_written_in_single_quotes(value) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Z", "Cc"]), min_size=1)))
 def test_escaped_words_come_back(words) -> None:
     text = " ".join("".join("\\" + char for char in word) for word in words)
-    assert [expand(word, {}, "\\") for word in split(text, "\\")] == words
+    assert [expand_word(word, {}, "\\") for word in split(text, "\\")] == words
 
 
 @SOAK
 @given(st.text("AB {}$:-+?'\"\\x", max_size=30))
 def test_nothing_is_expanded_without_a_dollar(text) -> None:
     try:
-        found = expand(text.replace("$", ""), {"A": "!", "x": "!"}, "\\")
+        found = expand_word(text.replace("$", ""), {"A": "!", "x": "!"}, "\\")
     except EngineError:
         return
     assert "!" not in found
@@ -288,7 +289,7 @@ def test_nothing_is_expanded_without_a_dollar(text) -> None:
 @given(TEXT)
 def test_lines_that_are_put_together_hold_no_line_break(text) -> None:
     try:
-        found = read(text)
+        found = read(decode(text.encode(), "Dockerfile"))
     except EngineError:
         return
-    assert all("\n" not in one.line and one.name for one in found.instructions)
+    assert all("\n" not in one.text for one in found.lines)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from wherry import errdefs
-from wherry.images.changes.lines import Instruction
-from wherry.images.changes.words import json_words, quoted
+from wherry.build.dockerfile.errors import RefusalError
+from wherry.build.dockerfile.flags import Flags
+from wherry.build.dockerfile.words import SPACE, json_words, quoted
 from wherry.spec.image import Healthcheck
 
 _UNITS: Final = {
@@ -22,47 +22,32 @@ _RETRIES_MAX: Final = 2**31 - 1
 _TIME_MAX: Final = 2**63 - 1
 
 
-def healthcheck_of(instruction: Instruction) -> Healthcheck:
-    """What a HEALTHCHECK sets. Raises InvalidArgument in Docker's words."""
-    if not instruction.rest:
-        raise errdefs.invalid("HEALTHCHECK requires at least one argument")
-    kind, *others = instruction.rest.split(maxsplit=1)
-    rest = others[0] if others else ""
+def healthcheck_of(flag_words: Sequence[str], text: str) -> Healthcheck:
+    """What a HEALTHCHECK sets. Refused in Docker's words."""
+    if not text:
+        raise RefusalError("HEALTHCHECK requires at least one argument")
+    kind, *others = text.split(maxsplit=1)
+    rest = others[0].strip(SPACE) if others else ""
     if kind.upper() == "NONE":
         if rest:
-            raise errdefs.invalid("HEALTHCHECK NONE takes no arguments")
+            raise RefusalError("HEALTHCHECK NONE takes no arguments", rest)
         return Healthcheck(("NONE",))
-    flags = flag_values(instruction.flags, (*_TIMES, "retries"))
+    flags = Flags(flag_words, texts=(*_TIMES, "retries"))
     if kind.upper() != "CMD":
-        raise errdefs.invalid(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
+        raise RefusalError(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)", kind)
     words = json_words(rest)
     command = words if words is not None else [rest] if rest else []
     if not command:
-        raise errdefs.invalid("Missing command after HEALTHCHECK CMD")
-    times = {name: _time(name, flags.get(name, "")) for name in _TIMES}
+        raise RefusalError("Missing command after HEALTHCHECK CMD")
+    times = {name: _time(name, flags.text(name)) for name in _TIMES}
     return Healthcheck(
         ("CMD" if words is not None else "CMD-SHELL", *command),
         interval=times["interval"],
         timeout=times["timeout"],
         start_period=times["start-period"],
         start_interval=times["start-interval"],
-        retries=_retries(flags.get("retries", "")),
+        retries=_retries(flags.text("retries")),
     )
-
-
-def flag_values(flags: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """`--name=value` words as a dictionary. Raises InvalidArgument in Docker's words."""
-    values: dict[str, str] = {}
-    for flag in flags:
-        name, equals, value = flag.removeprefix("--").partition("=")
-        if name not in known:
-            raise errdefs.invalid(f"Unknown flag: {name}")
-        if name in values:
-            raise errdefs.invalid(f"Duplicate flag specified: {name}")
-        if not equals:
-            raise errdefs.invalid(f"Missing a value on flag: {name}")
-        values[name] = value
-    return values
 
 
 def _time(name: str, text: str) -> int:
@@ -71,7 +56,7 @@ def _time(name: str, text: str) -> int:
         return 0
     time = _duration(text)
     if time and time < _LEAST:
-        raise errdefs.invalid(f'Interval "{name}" cannot be less than 1ms')
+        raise RefusalError(f'Interval "{name}" cannot be less than 1ms', text)
     return time
 
 
@@ -84,14 +69,14 @@ def _duration(text: str) -> int:
     total = 0
     parts = list(_PART.finditer(rest))
     if not rest or "".join(part[0] for part in parts) != rest:
-        raise errdefs.invalid(f'time: invalid duration "{text}" (write it like 30s or 1m30s)')
+        raise RefusalError(f'time: invalid duration "{text}" (write it like 30s or 1m30s)', text)
     for part in parts:
         whole, fraction, unit = part[1] or "", part[2] or "", _UNITS[part[3]]
         if not whole and not fraction:
-            raise errdefs.invalid(f'time: invalid duration "{text}"')
+            raise RefusalError(f'time: invalid duration "{text}"', text)
         total += int(whole or "0") * unit + int(fraction or "0") * unit // 10 ** len(fraction)
     if total > _TIME_MAX:
-        raise errdefs.invalid(f'time: invalid duration "{text}": it is too long')
+        raise RefusalError(f'time: invalid duration "{text}": it is too long', text)
     return sign * total
 
 
@@ -99,7 +84,7 @@ def _retries(text: str) -> int:
     if not text:
         return 0
     if not re.fullmatch(r"[+-]?[0-9]{1,10}", text) or abs(int(text)) > _RETRIES_MAX:
-        raise errdefs.invalid(f'--retries must be a whole number (not "{text}")')
+        raise RefusalError(f'--retries must be a whole number (not "{text}")', text)
     if int(text) < 0:
-        raise errdefs.invalid(f"--retries must be at least 1 (not {int(text)})")
+        raise RefusalError(f"--retries cannot be negative ({int(text)})", text)
     return int(text)

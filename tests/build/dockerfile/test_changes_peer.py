@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wherry.build.dockerfile import apply_changes
 from wherry.errdefs import EngineError
-from wherry.images.changes import apply_changes
 from wherry.spec.image import RunConfig, encode
 
 pytestmark = [

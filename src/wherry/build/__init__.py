@@ -1,0 +1,1 @@
+"""Images from Dockerfiles: the language, contexts, and the graph that is solved."""
