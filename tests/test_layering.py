@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "ignore": {"errdefs"},
     "build": {"ignore", "images"} | STORES,
     "engine": {"build"} | TRADES | STORES,
-    "api": {"engine"} | DOORS,
+    "api": {"build", "engine"} | DOORS,
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
     "client": {"errdefs", "ignore"},

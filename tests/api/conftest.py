@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fakebuilds import FakeBuilds
 
 from wherry import errdefs
 from wherry.api.application import Api
@@ -286,6 +287,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers = FakeContainers()
         self.images = FakeImages()
+        self.builds = FakeBuilds()
         self.system = FakeSystem()
 
 

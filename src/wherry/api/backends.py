@@ -4,9 +4,13 @@ Every method raises `EngineError`; a `ref` is whatever the client wrote (a name,
 of one). Cancelling a call is the client's leaving: an engine undoes what it had half done.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+from wherry.build.events import Built, Event
+from wherry.build.request import BuildRequest
+from wherry.build.usage import CacheEntry, Pruned, PruneRequest
 from wherry.engine.model import (
     AttachedStream,
     AttachOptions,
@@ -118,6 +122,42 @@ class ImagesBackend(Protocol):
     async def delete(self, ref: str, force: bool, noprune: bool) -> Sequence[ImageDeleteItem]: ...
 
 
+class BuildsBackend(Protocol):
+    """Images out of Dockerfiles."""
+
+    async def build(
+        self,
+        request: BuildRequest,
+        context: AsyncIterator[bytes] | None,
+        emit: Callable[[Event], None],
+    ) -> Built:
+        """Build, telling `emit` what happens; it returns at once.
+
+        Raises `BuildFailedError` if a step failed. Cancelling gives up: what is under way is ended,
+        and nothing half made stays.
+        """
+
+    async def cancel(self, build_id: str) -> None:
+        """Give up the build whose request had this `id`, if there is one."""
+
+    async def cache(self) -> Sequence[CacheEntry]: ...
+
+    async def prune(self, request: PruneRequest) -> Pruned: ...
+
+    def output(self, output_id: str) -> AsyncIterator[bytes]:
+        """A result that waits to be fetched, which it is by this.
+
+        NotFound comes in place of the first piece. Closing the iterator early gives up.
+        """
+
+    async def lend_agent(
+        self, session: str, name: str, transport: asyncio.Transport, early: bytes
+    ) -> None:
+        """Have a build that forwards agent `name` of this session use this connection for one
+        conversation with it. Returns when that is over, with the transport closed.
+        """
+
+
 class SystemBackend(Protocol):
     """The daemon as a whole."""
 
@@ -134,6 +174,9 @@ class Backend(Protocol):
 
     @property
     def images(self) -> ImagesBackend: ...
+
+    @property
+    def builds(self) -> BuildsBackend: ...
 
     @property
     def system(self) -> SystemBackend: ...

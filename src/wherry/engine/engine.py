@@ -16,6 +16,7 @@ import contextlib
 from wherry import errdefs
 from wherry.content.store import ContentStore
 from wherry.engine import recovery
+from wherry.engine.builds import Builds, NoBuilder
 from wherry.engine.containers import Containers
 from wherry.engine.forecast import usual_container
 from wherry.engine.host import Host
@@ -32,12 +33,13 @@ from wherry.snapshots import drivers
 
 
 class Engine:
-    """The three backends of the Engine API over one data root."""
+    """The four backends of the Engine API over one data root."""
 
     def __init__(self, stores: Stores, engine_id: str) -> None:
         self._stores = stores
         self.containers = Containers(stores)
         self.images = Images(stores, self.containers.uses)
+        self.builds = Builds(stores, NoBuilder(), self.containers.uses)
         self.system = System(stores, self.containers, engine_id)
 
     @classmethod
@@ -65,6 +67,7 @@ class Engine:
     async def close(self) -> None:
         """Finish what is under way and let go. Containers go on running."""
         await self.containers.close()
+        self.builds.close()
         await self._stores.settle()
         await self._stores.runtime.close()
         await asyncio.to_thread(self._stores.database.close)

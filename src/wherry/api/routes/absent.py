@@ -25,9 +25,6 @@ POST   /containers/{}/checkpoints        checkpoints
 POST   /exec/{}/start                    running a further process in a container
 POST   /exec/{}/resize                   running a further process in a container
 GET    /exec/{}/json                     running a further process in a container
-POST   /build                            building images
-POST   /build/prune                      building images
-POST   /build/cancel                     building images
 GET    /images/{}/attestations           attestations of images
 POST   /images/{}/push                   pushing images
 GET    /images/search                    searching for images

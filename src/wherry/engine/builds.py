@@ -1,0 +1,148 @@
+"""The builds' verbs: what the API's `BuildsBackend` asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from wherry import errdefs
+from wherry.build.events import Built, Event
+from wherry.build.request import BuildRequest
+from wherry.build.threads import finish
+from wherry.build.usage import CacheEntry, Pruned, PruneRequest
+from wherry.engine.agents import Agents
+from wherry.engine.build_outputs import BuildOutputs
+from wherry.engine.feed import Feed
+from wherry.engine.stores import Stores
+from wherry.images.image import ContainerUse
+from wherry.layers.tar import Readable
+from wherry.metadata import Transaction
+from wherry.spec.digest import Digest
+
+_BUFFER: Final = 1024 * 1024
+
+Emit = Callable[[Event], None]
+
+
+class Builder(Protocol):
+    """Who builds: `wherry.build.builder.Builder`."""
+
+    async def build(self, request: BuildRequest, context: Readable | None, emit: Emit) -> Built: ...
+
+    async def cache(self) -> Sequence[CacheEntry]: ...
+
+    async def prune(self, request: PruneRequest) -> Pruned: ...
+
+
+class NoBuilder:
+    """In the place of one."""
+
+    async def build(self, request: BuildRequest, context: Readable | None, emit: Emit) -> Built:
+        raise errdefs.not_implemented("building images: not supported by this version of Wherry")
+
+    async def cache(self) -> Sequence[CacheEntry]:
+        return []
+
+    async def prune(self, request: PruneRequest) -> Pruned:
+        return Pruned((), 0)
+
+
+class Builds:
+    """Images out of Dockerfiles."""
+
+    def __init__(
+        self, stores: Stores, builder: Builder, uses: Callable[[], Sequence[ContainerUse]]
+    ) -> None:
+        self._stores = stores
+        self._builder = builder
+        self._outputs = BuildOutputs(stores, uses)
+        self._agents = Agents(stores.settings.exec_root / "agents")
+        self._running: dict[str, asyncio.Task[Built]] = {}
+
+    async def build(
+        self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
+    ) -> Built:
+        """See `BuildsBackend.build`."""
+        if not request.id:
+            return await self._build(request, context, emit)
+        if request.id in self._running:
+            raise errdefs.conflict(f"a build with the ID {request.id} is under way already")
+        work = asyncio.create_task(self._build(request, context, emit))
+        self._running[request.id] = work
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._running.get(request.id) is work:
+                raise  # by the client's leaving
+            raise errdefs.conflict(f"the build {request.id} was cancelled") from None
+        finally:
+            self._running.pop(request.id, None)
+
+    async def cancel(self, build_id: str) -> None:
+        """See `BuildsBackend.cancel`."""
+        work = self._running.pop(build_id, None)
+        if work is not None:
+            work.cancel()
+
+    async def cache(self) -> Sequence[CacheEntry]:
+        return await self._builder.cache()
+
+    async def prune(self, request: PruneRequest) -> Pruned:
+        return await self._builder.prune(request)
+
+    def output(self, output_id: str) -> AsyncIterator[bytes]:
+        """See `BuildsBackend.output`."""
+        return self._outputs.fetch(output_id)
+
+    async def lend_agent(
+        self, session: str, name: str, transport: asyncio.Transport, early: bytes
+    ) -> None:
+        """See `BuildsBackend.lend_agent`."""
+        await self._agents.lend(session, name, transport, early)
+
+    def close(self) -> None:
+        """Let go of results that nobody has fetched."""
+        self._outputs.close()
+
+    async def _build(
+        self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
+    ) -> Built:
+        keeps_image = any(output.type == "image" for output in request.outputs)
+        known = set() if keeps_image else await self._stores.database.read_async(_image_ids)
+        async with self._agents.sockets(request.agents) as sockets:
+            # Agents that are forwarded are sockets of this host from here on.
+            wanted = msgspec.structs.replace(request, ssh={**request.ssh, **sockets}, agents={})
+            built = await self._with_upload(wanted, context, emit)
+        if not built.image:
+            return built
+        unwanted = not keeps_image and Digest(built.image) not in known
+        outputs = self._outputs.offer(request, built, unwanted)
+        return msgspec.structs.replace(built, outputs=outputs)
+
+    async def _with_upload(
+        self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
+    ) -> Built:
+        if context is None:
+            return await self._builder.build(request, None, emit)
+        feed = Feed()
+        filling = asyncio.create_task(feed.fill(context))
+        upload = io.BufferedReader(feed, _BUFFER)
+        work = asyncio.create_task(self._builder.build(request, upload, emit))
+        try:
+            return await asyncio.shield(work)
+        finally:
+            # The builder waits for its threads, and one of them may wait for bytes.
+            feed.abandon()
+            filling.cancel()
+            work.cancel()
+            await finish(work)
+            await asyncio.gather(filling, return_exceptions=True)
+            upload.close()
+
+
+def _image_ids(tx: Transaction) -> set[Digest]:
+    return {record.id for record in tx.images()}
