@@ -12,6 +12,8 @@ class Settings:
     `data_root` outlasts a reboot, `exec_root` needn't. `storage_driver` None chooses the best that
     works here. `log_opts` are those of `log_driver`, in Docker's words. `shm_size` is in bytes,
     `shutdown_timeout` in seconds. Below the cgroup `cgroup_parent` are containers and shims.
+    `build_entitlements` are what a build may ask for beyond a container's rights, by BuildKit's
+    names: `security.insecure`.
     """
 
     data_root: Path
@@ -24,3 +26,4 @@ class Settings:
     labels: Sequence[str] = ()
     shutdown_timeout: int = 15
     debug: bool = False
+    build_entitlements: Sequence[str] = ()

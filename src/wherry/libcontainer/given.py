@@ -35,7 +35,7 @@ class Given:
 class Source:
     """Makes detached mounts of what was given.
 
-    `table` is a directory that is covered for moments, in the caller's mount namespace: kernels
+    `table` is a directory that is covered until `close`, in the caller's mount namespace: kernels
     before 6.15 copy a part of a mount only while that is attached.
     """
 
@@ -62,13 +62,18 @@ class Source:
         if path in ("", "/"):
             return whole
         try:
-            return self._part(whole, path)
+            self._lay(whole)
+            try:
+                return _part(whole, path)
+            finally:
+                self._take_up()
         finally:
             os.close(whole)
 
     def _open_content(self, source: int, data: Sequence[str]) -> int:
         if self._memory < 0:
             self._memory = mounts.open_filesystem("ramfs", "ramfs", ["mode=700"])
+            self._lay(self._memory)
         name = str(source)
         settings = dict(option.split("=", 1) for option in data)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -79,26 +84,35 @@ class Source:
             os.fchmod(fd, int(settings.get("mode", "444"), 8))
         finally:
             os.close(fd)
-        return self._part(self._memory, name)
+        return _part(self._memory, name)
 
-    def _part(self, whole: int, path: str) -> int:
+    def _lay(self, mount: int) -> None:
+        """Attach it upon the table, and upon what lies there."""
         table = os.open(self._table, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        sc.move_mount(whole, table, what=self._table)
-        os.close(table)
         try:
-            place = Root(whole).open_place(path)
-            try:
-                return sc.open_tree("", sc.OPEN_TREE_CLONE | sc.AT_EMPTY_PATH, place)
-            finally:
-                os.close(place)
+            sc.move_mount(mount, table, what=self._table)
         finally:
-            sc.umount(self._table, sc.MNT_DETACH)
+            os.close(table)
+
+    def _take_up(self) -> None:
+        """Detach what lies on top. It can't be attached again."""
+        sc.umount(self._table, sc.MNT_DETACH)
 
     def close(self) -> None:
-        """Let go of all; what was mounted stays."""
+        """Let go of all; what was mounted stays, and the table is empty."""
         if self._memory >= 0:
+            self._take_up()
             os.close(self._memory)
             self._memory = -1
+
+
+def _part(whole: int, path: str) -> int:
+    """A detached mount of what is at `path` in an attached one: through no symlink out of it."""
+    place = Root(whole).open_place(path)
+    try:
+        return sc.open_tree("", sc.OPEN_TREE_CLONE | sc.AT_EMPTY_PATH, place)
+    finally:
+        os.close(place)
 
 
 def _copy(source: int, target: int) -> None:

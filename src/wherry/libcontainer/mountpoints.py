@@ -45,9 +45,14 @@ class MakingRoot(Root):
         if f"{path}/".startswith(_KEPT):
             return
         while above not in self.above and above not in self.made:
-            self.above[above] = _attributes(f"{self._top}{above}")
+            before = self._look(above)
+            self.above[above] = before.st_mode, before.st_uid, before.st_gid, before.st_mtime_ns
             above = above.rpartition("/")[0] or "/"
         self.made.append(path)
+
+    def _look(self, path: str) -> os.stat_result:
+        """By the root's descriptor: the way that leads to it may be covered just now."""
+        return os.stat(path.strip("/") or ".", dir_fd=self.fd, follow_symlinks=False)
 
     def write_notes(self, path: str) -> None:
         """Write down what was made. No file is written if it is nothing. Raises OSError."""
@@ -55,7 +60,7 @@ class MakingRoot(Root):
             return
         above = {}
         for directory, before in self.above.items():
-            now = os.lstat(f"{self._top}{directory}")
+            now = self._look(directory)
             above[directory] = [*before, now.st_mtime_ns, now.st_ctime_ns]
         document = json.dumps({"made": self.made, "above": above}).encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -64,11 +69,6 @@ class MakingRoot(Root):
             os.write(fd, document)
         finally:
             os.close(fd)
-
-
-def _attributes(path: str) -> Attributes:
-    status = os.lstat(path)
-    return status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns
 
 
 def _path_of(fd: int) -> str:
