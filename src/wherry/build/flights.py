@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -62,3 +63,39 @@ class Flights(Generic[T]):
         flight = self._flights.get(key)
         if flight is not None and flight.task is task:
             del self._flights[key]
+
+
+class Pins:
+    """Counts who still needs what a build has opened: its work may go on for another's sake.
+
+    with pins:
+        ...
+    await pins.released()
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._count -= 1
+        if not self._count:
+            self._none.set()
+
+    @property
+    def held(self) -> bool:
+        return self._count > 0
+
+    async def released(self) -> None:
+        """Return when nobody is left."""
+        await self._none.wait()

@@ -6,6 +6,7 @@ The builder says *what* is to be run, upon which layers and with which mounts; t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -147,6 +148,33 @@ class Executor(Protocol):
         cancelled, the program is killed, and nothing is left of it but the snapshot, before the
         cancellation goes on. Mount points that it has made in the root file system for `mounts`
         and /etc files are gone from the snapshot when it returns, unless they were there before.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRequest:
+    """A cache mount's folder that a step asks for.
+
+    `stack` and `source` are what a new one begins with, none by default; `mode`, `uid` and `gid`
+    are a new one's.
+    """
+
+    id: str
+    sharing: Sharing = "shared"
+    stack: tuple[Digest, ...] = ()
+    source: str = ""
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+class CacheFolders(Protocol):
+    """Keeps the folders of `RUN --mount=type=cache`."""
+
+    def acquire(self, request: CacheRequest) -> AbstractAsyncContextManager[Path]:
+        """The folder, for as long as the context lasts.
+
+        `locked` waits for others who have it; `private` makes another while somebody has it.
         """
 
 

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from wherry.build.flights import Flights
+from wherry.build.flights import Flights, Pins
 from wherry.build.keys import CacheKey
 from wherry.build.protocols import Output
 from wherry.build.threads import finish
@@ -41,6 +41,7 @@ output."""
 class Step:
     """Something to be done for its layer. `description` is what people call it.
 
+    The work needs what its build has opened; `pins` tell whether it goes on, for another build.
     `fresh` forbids to take it from the cache; `salt` then keeps it apart from the same step of
     another build.
     """
@@ -48,6 +49,7 @@ class Step:
     key: CacheKey
     description: str
     work: Work
+    pins: Pins
     fresh: bool = False
     salt: str = ""
 
@@ -99,9 +101,10 @@ class Solver:
             for listener in self._listeners.get(flight, ()):
                 listener(stream, data)
 
-        async with held(self._collector) as lease:
-            layer = await step.work(lease, tell)
-            return await asyncio.to_thread(self._remember, step, layer)
+        with step.pins:
+            async with held(self._collector) as lease:
+                layer = await step.work(lease, tell)
+                return await asyncio.to_thread(self._remember, step, layer)
 
     def _remember(self, step: Step, layer: LayerRecord) -> BuildRecord:
         now = time.time_ns()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wherry.build.dockerfile import environment
 from wherry.build.protocols import Base
 from wherry.images.making import timestamp
 from wherry.spec.digest import Digest
@@ -50,18 +51,20 @@ class State:
     @property
     def environment(self) -> dict[str, str]:
         """What `$NAME` stands for: the ARGs in scope, and before them ENV."""
-        return dict(self.args) | dict(entry.partition("=")[::2] for entry in self.run.env)
+        return {**self.args, **environment(self.run.env)}
 
-    def with_layer(self, diff_id: Digest, created: int, history: str) -> State:
+    def with_layer(self, diff_id: Digest, created: int, history: str | None) -> State:
         """After an instruction that made a layer, at `created` (ns since 1970)."""
         when = timestamp(created)
-        entry = History(when, history, comment=COMMENT)
+        entry = History(when, history or "", comment=COMMENT)
         return dataclasses.replace(
             self, layers=(*self.layers, diff_id), history=(*self.history, entry), created=when
         )
 
-    def with_history(self, history: str) -> State:
-        """After an instruction that made no layer."""
+    def with_history(self, history: str | None) -> State:
+        """After an instruction that made no layer; some leave no entry."""
+        if history is None:
+            return self
         entry = History(self.created, history, comment=COMMENT, empty_layer=True)
         return dataclasses.replace(self, history=(*self.history, entry))
 

@@ -6,14 +6,21 @@ privileges (CVE-2019-14271). The rules are those of Docker's `--user`: `name`, `
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from wherry import errdefs
-from wherry.libcontainer.inroot import Root
 
 # A file that an image may hold; the bound keeps a hostile one from filling our memory.
 LIMIT = 4 << 20
 _MAX_ID = 2**31 - 1
 _MAX_GROUPS = 65536  # NGROUPS_MAX
+
+
+class Root(Protocol):
+    """Where the two files are: a container's root, or a tree that nobody has mounted."""
+
+    def read(self, path: str, limit: int, /) -> bytes | None:
+        """The first `limit` bytes of a file; None if there is none. May raise OSError."""
 
 
 @dataclass(frozen=True)

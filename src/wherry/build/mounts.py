@@ -1,0 +1,172 @@
+"""What `RUN --mount` mounts: files of layers, caches, memory, secrets and agents.
+
+What a bind mount shows is part of the step's key, and is settled first. The others are found when
+the step is really done: of them the key knows that they are there, and nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import posixpath
+from collections.abc import Mapping, Sequence
+
+from wherry import errdefs
+from wherry.build import copying
+from wherry.build.dockerfile import Mount
+from wherry.build.job import Job
+from wherry.build.materials import Material, must_have
+from wherry.build.protocols import (
+    CacheMount,
+    CacheRequest,
+    LayersMount,
+    SecretMount,
+    SocketMount,
+    StepMount,
+    TmpfsMount,
+)
+from wherry.build.state import State
+from wherry.build.threads import Stop, in_thread
+from wherry.images.making import keep_layer
+from wherry.spec.digest import Digest
+
+_CACHE_MODE = 0o755
+_SECRET_MODE = 0o400
+_SOCKET_MODE = 0o600
+_AGENTS = "/run/buildkit/ssh_agent"
+
+
+async def bind(
+    job: Job, state: State, mounts: Sequence[Mount], materials: Mapping[str, Material]
+) -> tuple[LayersMount, ...]:
+    """The bind mounts among `mounts`. Raises InvalidArgument for a source that is not there."""
+    binds = [mount for mount in mounts if mount.type == "bind"]
+    found = [
+        await in_thread(functools.partial(_bound, job, state, mount, materials)) for mount in binds
+    ]
+    return tuple(found)
+
+
+def _bound(
+    job: Job, state: State, mount: Mount, materials: Mapping[str, Material], stop: Stop
+) -> LayersMount:
+    material = materials[mount.from_]
+    source = must_have(material, mount.source or "/")
+    target = target_of(state, mount)
+    if material.layers is not None:
+        return LayersMount(target, material.layers, source, writable=not mount.readonly)
+    # The part of the context that is wanted becomes a layer, which only this build holds.
+    with material.open() as tree:
+        plan = copying.plan_tree(tree, source.encode(errors="surrogateescape"))
+        row = keep_layer(
+            stop.watch(plan.tar()), job.around.collector, job.lease, "files of the context"
+        )
+        inside = "" if plan.is_directory else posixpath.basename(source)
+    return LayersMount(target, (row.diff_id,), inside, writable=not mount.readonly)
+
+
+def target_of(state: State, mount: Mount) -> str:
+    """Where it is mounted: in the working directory, if it does not begin with a slash."""
+    if mount.type == "secret" and not mount.target:
+        return f"/run/secrets/{mount.id}"
+    return posixpath.join(state.run.working_dir or "/", mount.target)
+
+
+def judge(job: Job, mounts: Sequence[Mount]) -> None:
+    """Raises InvalidArgument for a secret or an agent that must be there and that nobody gave."""
+    for mount in mounts:
+        name = mount.id or "default"
+        if mount.type == "secret" and mount.required and mount.id not in job.request.secrets:
+            raise errdefs.invalid(
+                f"secret {mount.id}: not found (give it with --secret id={mount.id},src=FILE)"
+            )
+        if mount.type == "ssh" and mount.required and name not in job.request.ssh:
+            raise errdefs.invalid(f"ssh {name}: no agent is forwarded (give one with --ssh {name})")
+
+
+def components(
+    state: State, mounts: Sequence[Mount], bound: Sequence[LayersMount]
+) -> list[dict[str, str]]:
+    """What the step's key says of its mounts."""
+    found = [
+        {
+            "bind": mount.target,
+            "files": ",".join(mount.stack),
+            "source": mount.source,
+            "writable": str(mount.writable),
+        }
+        for mount in bound
+    ]
+    return found + [
+        {mount.type: mount.id, "target": target_of(state, mount), "env": mount.env}
+        for mount in mounts
+        if mount.type != "bind"
+    ]
+
+
+async def acquire(
+    job: Job,
+    state: State,
+    mounts: Sequence[Mount],
+    materials: Mapping[str, Material],
+    held: contextlib.AsyncExitStack,
+) -> list[StepMount]:
+    """The mounts that are no bind mounts; what they need is given back by `held`."""
+    found: list[StepMount] = []
+    agents = 0
+    for mount in mounts:
+        target = target_of(state, mount)
+        if mount.type == "cache":
+            request = await in_thread(functools.partial(_cache, mount, target, materials))
+            folder = await held.enter_async_context(job.around.caches.acquire(request))
+            found.append(CacheMount(target, folder, writable=not mount.readonly))
+        elif mount.type == "tmpfs":
+            found.append(TmpfsMount(target, mount.size))
+        elif mount.type == "secret" and mount.id in job.request.secrets:
+            if mount.target or not mount.env:
+                found.append(_secret(mount, target, job.request.secrets[mount.id]))
+        elif mount.type == "ssh" and (mount.id or "default") in job.request.ssh:
+            agent = target if mount.target else f"{_AGENTS}.{agents}"
+            agents += 1
+            found.append(
+                SocketMount(
+                    agent,
+                    job.request.ssh[mount.id or "default"],
+                    _SOCKET_MODE if mount.mode is None else mount.mode,
+                    mount.uid or 0,
+                    mount.gid or 0,
+                )
+            )
+    return found
+
+
+def _cache(
+    mount: Mount, target: str, materials: Mapping[str, Material], stop: Stop
+) -> CacheRequest:
+    """In a thread. Raises InvalidArgument for a source that is not there."""
+    stop.check()
+    stack: tuple[Digest, ...] = ()
+    source = ""
+    if mount.from_:
+        material = materials[mount.from_]
+        source = must_have(material, mount.source or "/")
+        if material.layers is None:
+            raise errdefs.invalid(
+                f"a cache mount can begin with files of a stage or an image, not of "
+                f"{material.where}"
+            )
+        stack = material.layers
+    return CacheRequest(
+        mount.id or target,
+        mount.sharing or "shared",
+        stack,
+        source,
+        _CACHE_MODE if mount.mode is None else mount.mode,
+        mount.uid or 0,
+        mount.gid or 0,
+    )
+
+
+def _secret(mount: Mount, target: str, content: bytes) -> SecretMount:
+    mode = _SECRET_MODE if mount.mode is None else mount.mode
+    return SecretMount(target, content, mode, mount.uid or 0, mount.gid or 0)

@@ -1,0 +1,120 @@
+"""What a build is given: its contexts, and the Dockerfile among them."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from wherry import errdefs
+from wherry.build.context import Context, open_upload
+from wherry.build.dockerfile import Dockerfile, parse, suggestion
+from wherry.build.events import Event, VertexStarted
+from wherry.build.materials import Material, of_tree
+from wherry.build.request import BuildRequest
+from wherry.build.threads import Stop, in_thread
+from wherry.build.vertices import vertex
+from wherry.layers.files import FileTree, resolve
+from wherry.layers.tar import Readable
+
+MAX_DOCKERFILE: Final = 16 << 20
+"""Bytes; so many nobody has written by hand."""
+
+_IGNORE: Final = ".dockerignore"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """`contexts` are the build's own, "", which may be missing, and further ones by name."""
+
+    dockerfile: Dockerfile
+    contexts: Mapping[str, Material]
+
+
+async def sources(
+    request: BuildRequest,
+    upload: Readable | None,
+    folder: Path,
+    emit: Callable[[Event], None],
+    opened: contextlib.AsyncExitStack,
+) -> Sources:
+    """Read them. `opened` closes what they have open.
+
+    Raises InvalidArgument for a context that is none, DockerfileError for such a Dockerfile.
+    """
+    async with vertex(emit, VertexStarted("context", "[internal] load build context")):
+        context = await in_thread(lambda stop: _context(request, upload, folder, stop))
+        if context is not None:
+            opened.callback(context.close)
+    return await in_thread(lambda stop: _sources(request, context))
+
+
+def _context(
+    request: BuildRequest, upload: Readable | None, folder: Path, stop: Stop
+) -> Context | None:
+    if request.remote:
+        raise errdefs.not_implemented("a context from a URL is not supported yet")
+    return None if upload is None else open_upload(stop.watch(upload), folder)
+
+
+def _sources(request: BuildRequest, context: Context | None) -> Sources:
+    """In a thread."""
+    tree: FileTree | None = context.tree if context else None
+    contexts: dict[str, Material] = {}
+    for name, source in request.contexts.items():
+        raise errdefs.not_implemented(f"the context {name}: {source} is not supported yet")
+    if request.inline is not None:
+        dockerfile = parse(request.inline, request.dockerfile)
+    else:
+        dockerfile = _dockerfile(request, context)
+    if tree is not None and not (context and context.only_dockerfile):
+        contexts[""] = of_tree("the build context", tree, lambda path: False)
+    return Sources(dockerfile, contexts)
+
+
+def _dockerfile(request: BuildRequest, context: Context | None) -> Dockerfile:
+    """Raises InvalidArgument if the context has none of that name."""
+    if context is None:
+        raise errdefs.invalid("there is no Dockerfile: neither a context nor its text was given")
+    name = "Dockerfile" if context.only_dockerfile else _normal(request.dockerfile)
+    data = read_file(context.tree, name, MAX_DOCKERFILE)
+    if data is None and name == "Dockerfile":
+        data = read_file(context.tree, "dockerfile", MAX_DOCKERFILE)
+    if data is None:
+        raise errdefs.invalid(
+            f"Cannot locate specified Dockerfile: {name}{_near(context.tree, name)}"
+        )
+    return parse(data, name)
+
+
+def _normal(path: str) -> str:
+    """A path of the context, without what leads nowhere."""
+    return posixpath.normpath("/" + path).lstrip("/")
+
+
+def _near(tree: FileTree, path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    where = resolve(tree, folder.encode())
+    node = tree.node(where)
+    if node is None or node.kind != "dir":
+        return f" (the context has no directory {folder})"
+    names = [other.decode(errors="replace") for other in tree.names(where)]
+    return suggestion(name, names)
+
+
+def read_file(tree: FileTree, path: str, limit: int) -> bytes | None:
+    """The content of a small file, or None if there is none. Symlinks stay in the tree.
+
+    Raises InvalidArgument for one that is too large.
+    """
+    found = resolve(tree, path.encode(errors="surrogateescape"))
+    node = tree.node(found)
+    if node is None or node.kind != "file":
+        return None
+    if node.size > limit:
+        raise errdefs.invalid(f"{path} has {node.size} bytes, and {limit} are most")
+    with tree.open(found) as file:
+        return file.read(limit + 1)

@@ -1,0 +1,262 @@
+"""Each instruction of a stage: from the state before it to the state after it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import AsyncIterator, Mapping
+
+from msgspec.structs import replace
+
+from wherry.build import directories, running, transferring
+from wherry.build.dockerfile import (
+    Add,
+    Arg,
+    Cmd,
+    Copy,
+    DockerfileError,
+    Instruction,
+    Maintainer,
+    Run,
+    Workdir,
+    configure,
+    expand,
+    history_of,
+    parse_trigger,
+    resolve,
+)
+from wherry.build.dockerfile.errors import located
+from wherry.build.events import VertexStarted
+from wherry.build.job import Job
+from wherry.build.keys import CacheKey
+from wherry.build.materials import Material
+from wherry.build.numbering import Numbering
+from wherry.build.plan import OfContext, OfImage, OfNothing, StagePlan
+from wherry.build.protocols import Base
+from wherry.build.solver import Step, Work
+from wherry.build.state import State
+from wherry.build.vertices import Vertex, vertex
+from wherry.errdefs import EngineError
+from wherry.images.making import commit
+from wherry.metadata import Transaction
+from wherry.spec.digest import Digest
+from wherry.spec.image import encode
+from wherry.spec.platform import Platform
+from wherry.spec.platform import parse as parse_platform
+
+
+class Steps:
+    """Takes the steps of a job's stages."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._numbering = Numbering(job.dockerfile.meta_args, job.plan)
+
+    # --- the beginning of a stage -----------------------------------------------------------------
+
+    async def begin(self, plan: StagePlan, base: OfNothing | OfContext | OfImage) -> State:
+        """The state after FROM something that is no stage."""
+        platform = self._platform(plan)
+        async with self._from(plan) as one:
+            if isinstance(base, OfNothing):
+                return State(platform)
+            if isinstance(base, OfContext):
+                material = self._job.contexts[base.name]
+                layers = await directories.layers_of(self._job, material)
+                return State(platform, layers=layers)
+            image = await self._job.around.images.resolve(
+                base.name, platform, self._job.request.pull
+            )
+            state = State.of_image(image, platform)
+            await self._show_image(one, state)
+            return state
+
+    async def begin_on(self, plan: StagePlan, state: State) -> State:
+        """The state after FROM a stage, which has come to `state`."""
+        async with self._from(plan) as one:
+            await self._show_image(one, state)
+            return dataclasses.replace(state, args={}, command_set=False)
+
+    async def image(self, name: str) -> Base:
+        """The image that `--from` names."""
+        return await self._job.around.images.resolve(
+            name, self._job.platform, self._job.request.pull
+        )
+
+    def triggers(self, plan: StagePlan, state: State) -> tuple[list[Instruction], State]:
+        """The ONBUILD instructions of a stage's base, and the state without them."""
+        location = plan.stage.location
+        found = [parse_trigger(text, location) for text in state.run.on_build]
+        return found, dataclasses.replace(state, run=replace(state.run, on_build=()))
+
+    # --- its instructions -------------------------------------------------------------------------
+
+    async def trigger(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Instruction,
+        number: int,
+        materials: Mapping[str, Material],
+    ) -> State:
+        """The state after the trigger `number` (from 1) of the stage's base."""
+        started = self._numbering.trigger(plan, instruction, number)
+        return await self._take(plan, state, instruction, started, materials)
+
+    async def take(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Instruction,
+        position: int,
+        materials: Mapping[str, Material],
+    ) -> State:
+        """The state after the instruction at `position` (from 1) of the stage."""
+        started = self._numbering.step(plan, instruction, position)
+        return await self._take(plan, state, instruction, started, materials)
+
+    async def _take(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Instruction,
+        started: VertexStarted,
+        materials: Mapping[str, Material],
+    ) -> State:
+        job = self._job
+        async with vertex(job.emit, started, instruction.location) as one:
+            try:
+                expanded = self._expanded(state, instruction)
+                state = await self._after(plan, state, expanded, one, materials)
+            except DockerfileError:
+                raise
+            except EngineError as error:
+                if isinstance(instruction, Run):
+                    raise
+                raise located(error, instruction.location) from error
+            await self._show_image(one, state)
+            return state
+
+    def _expanded(self, state: State, instruction: Instruction) -> Instruction:
+        job = self._job
+        if isinstance(instruction, Arg):
+            return resolve(
+                instruction, state.environment, job.arguments, job.given, job.dockerfile.escape
+            )
+        return expand(instruction, state.environment, job.dockerfile.escape)
+
+    async def _after(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Instruction,
+        one: Vertex,
+        materials: Mapping[str, Material],
+    ) -> State:
+        if isinstance(instruction, Run):
+            return await self._run(plan, state, instruction, one, materials)
+        if isinstance(instruction, Copy | Add):
+            return await self._transfer(plan, state, instruction, one, materials)
+        state = dataclasses.replace(
+            state,
+            run=configure(state.run, instruction, cmd_is_set=state.command_set),
+            command_set=state.command_set or isinstance(instruction, Cmd),
+        )
+        if isinstance(instruction, Workdir):
+            return await self._workdir(plan, state, instruction, one)
+        if isinstance(instruction, Arg):
+            values = {one.name: one.value for one in instruction.arguments if one.value is not None}
+            state = dataclasses.replace(state, args={**state.args, **values})
+        elif isinstance(instruction, Maintainer):
+            state = dataclasses.replace(state, author=instruction.maintainer)
+        return state.with_history(history_of(instruction, state.run))
+
+    async def _run(
+        self,
+        plan: StagePlan,
+        state: State,
+        run: Run,
+        one: Vertex,
+        materials: Mapping[str, Material],
+    ) -> State:
+        prepared = await running.prepare(self._job, state, run, materials)
+        work = functools.partial(running.work, prepared)
+        return await self._layer(plan, state, run, one, prepared.key, work)
+
+    async def _transfer(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Copy | Add,
+        one: Vertex,
+        materials: Mapping[str, Material],
+    ) -> State:
+        from_ = instruction.from_ if isinstance(instruction, Copy) else ""
+        with contextlib.ExitStack() as held:
+            prepared = await transferring.prepare(
+                self._job, state, instruction, materials[from_], held
+            )
+            work = functools.partial(transferring.work, prepared)
+            return await self._layer(plan, state, instruction, one, prepared.key, work)
+
+    async def _workdir(
+        self, plan: StagePlan, state: State, instruction: Workdir, one: Vertex
+    ) -> State:
+        key = directories.key_of_workdir(state)
+        work = functools.partial(directories.work, self._job, state)
+        return await self._layer(plan, state, instruction, one, key, work)
+
+    async def _layer(
+        self,
+        plan: StagePlan,
+        state: State,
+        instruction: Instruction,
+        one: Vertex,
+        key: CacheKey,
+        work: Work,
+    ) -> State:
+        """The state with a step's layer upon it."""
+        job = self._job
+        step = Step(key, instruction.text, work, job.pins, job.is_fresh(plan.stage.name), job.id)
+        solved = await job.around.solver.solve(step, job.lease, one.output)
+        if solved.cached:
+            one.cached()
+        one.layer = solved.diff_id
+        created = solved.created_at if job.epoch is None else job.epoch
+        return state.with_layer(
+            solved.diff_id, created, history_of(instruction, state.run, tuple(state.args.items()))
+        )
+
+    # --- images of steps --------------------------------------------------------------------------
+
+    async def _show_image(self, one: Vertex, state: State) -> None:
+        """Store the image as it is after a step, if the client wants to know its ID."""
+        if self._job.request.step_images and state.created:
+            one.image(await asyncio.to_thread(self._step_image, state))
+
+    def _step_image(self, state: State) -> Digest:
+        collector = self._job.around.collector
+        config = state.config(time.time_ns())
+        image_id = Digest.of(encode(config))
+
+        def mark(tx: Transaction, image_id: Digest) -> None:
+            tx.put_step_image(image_id)
+
+        if collector.database.read(lambda tx: tx.image(image_id)) is None:
+            commit(config, collector, self._job.lease, also=mark)
+        return image_id
+
+    # --- vertices ---------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _from(self, plan: StagePlan) -> AsyncIterator[Vertex]:
+        started = self._numbering.from_(plan)
+        async with vertex(self._job.emit, started, plan.stage.location) as one:
+            yield one
+
+    def _platform(self, plan: StagePlan) -> Platform:
+        wanted = plan.from_.platform
+        return parse_platform(wanted) if wanted else self._job.platform

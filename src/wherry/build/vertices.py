@@ -1,0 +1,116 @@
+"""Vertices: what a build tells of each piece of its work, and how its failures are told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Literal
+
+from wherry.build.dockerfile import DockerfileError, Location
+from wherry.build.events import (
+    BuildFailedError,
+    Event,
+    Excerpt,
+    Failure,
+    StepImage,
+    VertexCached,
+    VertexCancelled,
+    VertexDone,
+    VertexFailed,
+    VertexOutput,
+    VertexStarted,
+    VertexStatus,
+)
+from wherry.errdefs import EngineError
+
+_AROUND: Final = 2
+"""Lines that are shown above and below those that are meant."""
+
+
+class Vertex:
+    """One that has begun."""
+
+    def __init__(self, vertex_id: str, emit: Callable[[Event], None]) -> None:
+        self.id = vertex_id
+        self.layer = ""
+        self._emit = emit
+
+    def cached(self) -> None:
+        self._emit(VertexCached(self.id))
+
+    def output(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        self._emit(VertexOutput(self.id, stream, data))
+
+    def status(self, what: str, current: int, total: int) -> None:
+        self._emit(VertexStatus(self.id, what, current, total))
+
+    def image(self, image_id: str) -> None:
+        self._emit(StepImage(self.id, image_id))
+
+
+@contextlib.asynccontextmanager
+async def vertex(
+    emit: Callable[[Event], None],
+    started: VertexStarted,
+    location: Location | None = None,
+) -> AsyncIterator[Vertex]:
+    """Tell how a piece of work goes. What it raises goes on as BuildFailedError, with the place in
+    the Dockerfile."""
+    begun = time.monotonic()
+    one = Vertex(started.id, emit)
+    emit(started)
+    try:
+        yield one
+    except asyncio.CancelledError:
+        emit(VertexCancelled(one.id, time.monotonic() - begun))
+        raise
+    except BuildFailedError as error:
+        if error.failure.instruction:
+            # It is another vertex's, on which this one waited.
+            emit(VertexCancelled(one.id, time.monotonic() - begun))
+            raise
+        failed = _failed(error, started, location)
+        emit(VertexFailed(one.id, failed.failure, time.monotonic() - begun))
+        raise failed from error
+    except EngineError as error:
+        failed = _failed(error, started, location)
+        emit(VertexFailed(one.id, failed.failure, time.monotonic() - begun))
+        raise failed from error
+    emit(VertexDone(one.id, time.monotonic() - begun, one.layer))
+
+
+def excerpt_of(location: Location) -> Excerpt:
+    """The lines that a place is in, with some around them."""
+    lines = location.source.lines
+    first = max(1, location.line - _AROUND)
+    last = min(len(lines), location.end_line + _AROUND)
+    return Excerpt(
+        location.source.name,
+        first,
+        lines[first - 1 : last],
+        location.line,
+        location.end_line,
+        location.column,
+    )
+
+
+def _failed(
+    error: EngineError, started: VertexStarted, location: Location | None
+) -> BuildFailedError:
+    details = (
+        error.failure if isinstance(error, BuildFailedError) else Failure(message=error.message)
+    )
+    if isinstance(error, DockerfileError):
+        details, location = Failure(message=error.reason), error.location
+    failure = Failure(
+        message=details.message,
+        command=details.command,
+        exit_code=details.exit_code,
+        tail=details.tail,
+        instruction=started.instruction or started.name,
+        excerpt=excerpt_of(location) if location else None,
+        hint=details.hint,
+    )
+    return BuildFailedError(error.kind, failure)
