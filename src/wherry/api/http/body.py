@@ -3,8 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
-from wherry import errdefs
+from wherry.api.http.lending import LentBody, Pieces
 from wherry.api.http.messages import HTTPError
 
 # Reading from the client stops above the one and goes on below the other.
@@ -12,18 +13,29 @@ HIGH_WATER = 512 * 1024
 LOW_WATER = 128 * 1024
 
 
+class Sender(Protocol):
+    """The body's other end: the connection that it comes by."""
+
+    def hold(self, hold: bool) -> None:
+        """Stop reading from the client, or go on."""
+
+    def invite(self) -> None:
+        """Tell the client that somebody wants the body (`100 Continue`)."""
+
+    def lend(self, arrived: Pieces) -> LentBody:
+        """Have a thread read from the client, after the pieces that have `arrived`."""
+
+
 class IncomingBody:
     """Pieces of a body, with the client held back while nobody reads them."""
 
-    def __init__(
-        self, declared: int | None, hold: Callable[[bool], None], invite: Callable[[], None]
-    ) -> None:
-        """`declared` is the Content-Length, if there is one; `hold(True)` stops the reading from
-        the client; `invite` is called once, when somebody begins to read (`100 Continue`).
+    def __init__(self, declared: int | None, invited: bool, sender: Sender) -> None:
+        """`declared` is the Content-Length, if there is one; `invited` says that the client sends
+        without waiting to be asked.
         """
         self._declared = declared
-        self._hold = hold
-        self._invite: Callable[[], None] | None = invite
+        self._invited = invited
+        self._sender = sender
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._held = False
@@ -39,7 +51,7 @@ class IncomingBody:
         self._size += len(piece)
         if self._size > HIGH_WATER and not self._held:
             self._held = True
-            self._hold(True)
+            self._sender.hold(True)
         self._wake()
 
     def finish(self) -> None:
@@ -63,10 +75,7 @@ class IncomingBody:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._invite is not None:
-            invite, self._invite = self._invite, None
-            if not self.finished and not self._pieces:
-                invite()
+        self._invite()
         while not self._pieces:
             if self.finished:
                 raise StopAsyncIteration
@@ -83,6 +92,23 @@ class IncomingBody:
             self._release()
         return piece
 
+    def lend(self) -> tuple[LentBody, Callable[[], None]]:
+        """The body as a file for a thread, without the loop between it and the client; and what
+        breaks it off for that thread, from any other.
+
+        From then on it is read there and nowhere else. Closing it gives the connection back; the
+        next request waits for that.
+        """
+        self._invite()
+        arrived: Pieces = deque(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if self.finished or self._failure is not None:
+            lent = LentBody(arrived, failure=self._failure)
+        else:
+            lent = self._sender.lend(arrived)
+        return lent, lent.abandon
+
     async def read(self, limit: int) -> bytes:
         if self._declared is not None and self._declared > limit:
             raise _too_large(limit)
@@ -95,19 +121,21 @@ class IncomingBody:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def _invite(self) -> None:
+        """Once, when somebody begins to read."""
+        if not self._invited:
+            self._invited = True
+            if not self.finished and not self._pieces:
+                self._sender.invite()
+
     def _release(self) -> None:
         if self._held:
             self._held = False
-            self._hold(False)
+            self._sender.hold(False)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def cut_short() -> errdefs.EngineError:
-    """The client ended the connection in the middle of the body."""
-    return errdefs.invalid("unexpected end of the request's body")
 
 
 def _too_large(limit: int) -> HTTPError:

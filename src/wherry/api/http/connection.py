@@ -4,8 +4,10 @@ import asyncio
 from collections import deque
 from collections.abc import MutableSet
 
-from wherry.api.http.body import IncomingBody, cut_short
+from wherry import errdefs
+from wherry.api.http.body import IncomingBody
 from wherry.api.http.hangup import HangupWatch, is_gone
+from wherry.api.http.lending import LentBody, Line, Pieces, cut_short
 from wherry.api.http.messages import (
     Answer,
     Application,
@@ -45,6 +47,8 @@ class Connection(asyncio.Protocol):
         self._refusal: HTTPError | None = None
         self._arrival: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._given_back = asyncio.Event()
+        self._given_back.set()
         self._ended = False
         self._busy = False
         self._closing = False
@@ -104,6 +108,41 @@ class Connection(asyncio.Protocol):
         self._task.cancel()
         await asyncio.wait([self._task])
 
+    # --- what a body calls ---
+
+    def hold(self, hold: bool) -> None:
+        if hold:
+            self._transport.pause_reading()
+        elif not self._ended:
+            self._transport.resume_reading()
+
+    def invite(self) -> None:
+        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def lend(self, arrived: Pieces) -> LentBody:
+        client = self._transport.get_extra_info("socket")
+
+        def over(line: Line) -> None:
+            self._loop.call_soon_threadsafe(self._take_back, line)
+
+        try:
+            line = Line(client, self._parser, over)
+        except OSError as error:
+            raise errdefs.from_os_error("taking in an upload", error) from error
+        self._transport.pause_reading()
+        self._given_back.clear()
+        return LentBody(arrived, line)
+
+    def _take_back(self, line: Line) -> None:
+        self._given_back.set()
+        assert self._body is not None
+        if line.finished:
+            self._body.finish()
+        if line.refusal is not None:
+            self._refuse(line.refusal)
+        if self._parser.waiting <= MAX_WAITING:
+            self._transport.resume_reading()
+
     # --- requests come in ---
 
     def _take(self, events: list[Event]) -> None:
@@ -122,7 +161,7 @@ class Connection(asyncio.Protocol):
         length = head.headers.get("content-length")
         expects = head.headers.get("expect", "").lower() == "100-continue"
         declared = int(length) if length is not None else None
-        self._body = IncomingBody(declared, self._hold, self._say_continue if expects else _nothing)
+        self._body = IncomingBody(declared, not expects, self)
         self._requests.append((head, self._body))
         self._busy = True
         self._wake()
@@ -136,15 +175,6 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
-
-    def _hold(self, hold: bool) -> None:
-        if hold:
-            self._transport.pause_reading()
-        elif not self._ended:
-            self._transport.resume_reading()
-
-    def _say_continue(self) -> None:
-        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _next(self) -> tuple[Head, IncomingBody] | None:
         """The next request; None when the connection has come to its end."""
@@ -248,6 +278,7 @@ class Connection(asyncio.Protocol):
 
     async def _linger(self, body: IncomingBody | None) -> None:
         """Close our half, and take in what the client still sends, so that it reads our answer."""
+        await self._given_back.wait()
         if body is not None:
             body.discard()
         unread = body is not None and not body.finished
@@ -270,7 +301,3 @@ class Connection(asyncio.Protocol):
             if isinstance(error, ConnectionError):
                 return
             self._loop.call_exception_handler({"message": "connection failed", "exception": error})
-
-
-def _nothing() -> None:
-    pass

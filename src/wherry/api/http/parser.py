@@ -61,11 +61,12 @@ class RequestParser:
             data = self._buffer + data
             self._buffer = b""
         events: list[Event] = []
+        at = 0
         while True:
             before = self._state
-            data = self._advance(data, events)
+            at = self._advance(data, at, events)
             if self._state in (before, _State.DONE):
-                self._buffer = data
+                self._buffer = data[at:]
                 return events
 
     def next_request(self) -> list[Event]:
@@ -79,33 +80,37 @@ class RequestParser:
         rest, self._buffer = self._buffer, b""
         return rest
 
-    def _advance(self, data: bytes, events: list[Event]) -> bytes:
-        """Do one state's work; returns what it left. No change of state means: more is needed."""
+    def _advance(self, data: bytes, at: int, events: list[Event]) -> int:
+        """Do one state's work; returns where it ended. No change of state means: more is needed.
+
+        Positions, and no slices: a large piece holds many chunks, and would be copied for each.
+        """
         match self._state:
             case _State.HEAD:
-                return self._head(data, events)
+                return self._head(data, at, events)
             case _State.SIZED | _State.CHUNK_DATA:
-                return self._data(data, events)
+                return self._data(data, at, events)
             case _State.CHUNK_LINE:
-                return self._chunk_line(data)
+                return self._chunk_line(data, at)
             case _State.CHUNK_END:
-                return self._chunk_end(data)
+                return self._chunk_end(data, at)
             case _State.TRAILER:
-                return self._trailer(data, events)
+                return self._trailer(data, at, events)
             case _State.DONE:
-                return data
+                return at
 
-    def _head(self, data: bytes, events: list[Event]) -> bytes:
-        data = data.lstrip(b"\r\n")  # RFC 9112, 2.2: empty lines before a request are ignored
-        end = data.find(b"\r\n\r\n")
+    def _head(self, data: bytes, at: int, events: list[Event]) -> int:
+        if data[at : at + 1] in (b"\r", b"\n"):  # RFC 9112, 2.2: empty lines are ignored
+            at = len(data) - len(data[at:].lstrip(b"\r\n"))
+        end = data.find(b"\r\n\r\n", at)
         if end < 0:
-            if len(data) > MAX_HEAD:
+            if len(data) - at > MAX_HEAD:
                 raise HTTPError(431, f"request head is larger than {MAX_HEAD} bytes")
-            return data
-        head = parse_head(data[:end])
+            return at
+        head = parse_head(data[at:end])
         events.append(head)
         self._begin_body(head, events)
-        return data[end + 4 :]
+        return end + 4
 
     def _begin_body(self, head: Head, events: list[Event]) -> None:
         coding = head.headers.get("transfer-encoding")
@@ -123,51 +128,53 @@ class RequestParser:
         else:
             self._finish(events)
 
-    def _data(self, data: bytes, events: list[Event]) -> bytes:
-        if len(data) < self._remaining:
-            if data:
-                events.append(data)
-                self._remaining -= len(data)
-            return b""
-        events.append(data[: self._remaining])
-        data = data[self._remaining :]
+    def _data(self, data: bytes, at: int, events: list[Event]) -> int:
+        there = len(data) - at
+        if there < self._remaining:
+            if there:
+                events.append(data[at:])
+                self._remaining -= there
+            return len(data)
+        end = at + self._remaining
+        events.append(data[at:end])
         self._remaining = 0
         if self._state is _State.CHUNK_DATA:
             self._state = _State.CHUNK_END
         else:
             self._finish(events)
-        return data
+        return end
 
-    def _chunk_line(self, data: bytes) -> bytes:
-        end = data.find(b"\r\n")
+    def _chunk_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\r\n", at, at + MAX_CHUNK_LINE)
         if end < 0:
-            if len(data) > MAX_CHUNK_LINE:
+            if len(data) - at > MAX_CHUNK_LINE:
                 raise HTTPError(400, "malformed chunk: its first line does not end")
-            return data
-        match = _CHUNK_LINE.fullmatch(data, 0, end)
+            return at
+        match = _CHUNK_LINE.fullmatch(data, at, end)
         if match is None:
             raise HTTPError(400, "malformed chunk: its size is not a hexadecimal number")
         self._remaining = int(match[1], 16)
         self._state = _State.CHUNK_DATA if self._remaining else _State.TRAILER
-        return data[end + 2 :]
+        return end + 2
 
-    def _chunk_end(self, data: bytes) -> bytes:
-        if len(data) < 2:
-            return data
-        if data[:2] != b"\r\n":
+    def _chunk_end(self, data: bytes, at: int) -> int:
+        ending = data[at : at + 2]
+        if len(ending) < 2:
+            return at
+        if ending != b"\r\n":
             raise HTTPError(400, "malformed chunk: it is longer than its size says")
         self._state = _State.CHUNK_LINE
-        return data[2:]
+        return at + 2
 
-    def _trailer(self, data: bytes, events: list[Event]) -> bytes:
-        while (end := data.find(b"\r\n")) >= 0:
-            line, data = data[:end], data[end + 2 :]
-            if not line:
+    def _trailer(self, data: bytes, at: int, events: list[Event]) -> int:
+        while (end := data.find(b"\r\n", at)) >= 0:
+            empty, at = end == at, end + 2
+            if empty:
                 self._finish(events)
-                return data
-        if len(data) > MAX_HEAD:
+                return at
+        if len(data) - at > MAX_HEAD:
             raise HTTPError(431, f"request trailer is larger than {MAX_HEAD} bytes")
-        return data
+        return at
 
     def _finish(self, events: list[Event]) -> None:
         self._state = _State.DONE
