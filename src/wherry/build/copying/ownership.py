@@ -1,0 +1,62 @@
+"""Owner and mode that copied files get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from wherry import errdefs
+from wherry.build.copying.modes import Chmod, parse_chmod
+from wherry.build.copying.options import CopyOptions
+from wherry.layers import whiteouts
+from wherry.layers.attributes import is_content
+from wherry.layers.files import Node
+from wherry.layers.tar.names import quoted
+
+_MARK: Final = b"/" + whiteouts.PREFIX
+
+
+class Attributes:
+    """What `--chown` and `--chmod` make of a node."""
+
+    def __init__(self, options: CopyOptions) -> None:
+        """Raises InvalidArgument for a `--chmod` that is none."""
+        self.uid, self.gid = options.uid or 0, options.gid or 0
+        """Of what is made new."""
+        self.chowned = options.uid is not None
+        self.kept = options.keep_owner and not self.chowned
+        """Whether files keep their owners."""
+        self.chmod: Chmod | None = parse_chmod(options.chmod) if options.chmod else None
+
+    def of(self, node: Node) -> Node:
+        """The node as it is copied."""
+        mode = node.mode
+        if self.chmod is not None and node.kind != "symlink":
+            mode = self.chmod(mode, node.kind == "dir")
+        if self.kept:
+            return node if mode == node.mode else replace(node, mode=mode)
+        return replace(node, mode=mode, uid=self.uid, gid=self.gid)
+
+    def new_directory(self) -> Node:
+        """Of a directory that a destination needs: as in layers that leave it out, but for the
+        owner. Its time is 0, so that the same files give the same layer."""
+        return Node("dir", 0o755, self.uid, self.gid)
+
+
+def kept_xattrs(xattrs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those that belong to a file rather than to the host that it was on, sorted."""
+    return {
+        name: xattrs[name]
+        for name in sorted(xattrs)
+        if is_content(name.decode("utf-8", "surrogateescape"))
+    }
+
+
+def refuse_mark(path: bytes) -> None:
+    """Raises InvalidArgument for a path that means something else in a layer."""
+    if path.startswith(whiteouts.PREFIX) or path.find(_MARK) >= 0:
+        raise errdefs.invalid(
+            f"{quoted(path)} cannot be copied: in a layer, a name that begins with '.wh.' removes a"
+            " file; leave it out (.dockerignore, --exclude) or rename it"
+        )
