@@ -207,6 +207,7 @@ async def test_typed_events(served) -> None:
     served.engine.builds.script = failing()
     answer = await served.call("POST", "/build", b"", {**TAR, "Accept": EVENTS})
     assert answer.headers["content-type"] == EVENTS
+    assert not served.engine.builds.requests[0].step_images
     events = lines(answer)
     assert events[0] == {"type": "build-started", "steps": 3}
     assert events[1] == {
@@ -264,6 +265,7 @@ async def test_every_parameter_reaches_the_engine(served) -> None:
         BuildRequest(
             id="b1",
             dockerfile="a/Dockerfile",
+            step_images=True,
             tags=("x", "y:1"),
             extra_hosts=(("a", "1.2.3.4"), ("b", "::1")),
             no_cache=True,
@@ -303,6 +305,7 @@ async def test_the_header_says_what_no_parameter_can(served) -> None:
             outputs=(Output("local"), Output("image")),
             no_cache_filter=("build",),
             check=True,
+            step_images=True,
         )
     ]
     assert "token" not in repr(served.engine.builds.requests[0])
@@ -369,7 +372,7 @@ async def test_credentials_that_nobody_understands_are_none(served) -> None:
 
 async def test_nulls_of_older_clients(served) -> None:
     await served.call("POST", "/build?buildargs=null&labels=null&cachefrom=null", b"", TAR)
-    assert served.engine.builds.requests == [BuildRequest()]
+    assert served.engine.builds.requests == [BuildRequest(step_images=True)]
 
 
 async def test_cancel_prune_cache_and_outputs(served) -> None:

@@ -58,7 +58,7 @@ class Extras(Struct, forbid_unknown_fields=True):
     check: bool = False
 
 
-def read_request(request: Request, inline: bytes | None) -> BuildRequest:
+def read_request(request: Request, inline: bytes | None, step_images: bool) -> BuildRequest:
     """The build that is asked for. EngineError says which parameter is wrong, in Docker's words."""
     query = request.query
     _refuse_the_impossible(query)
@@ -82,6 +82,7 @@ def read_request(request: Request, inline: bytes | None) -> BuildRequest:
         no_cache_filter=tuple(extras.no_cache_filter),
         cache_from=tuple(_json(query, "cachefrom", list[str], "error reading cache-from") or ()),
         check=extras.check,
+        step_images=step_images,
         network=parameters.text(query, "networkmode"),
         extra_hosts=tuple(_extra_host(text) for text in query.get("extrahosts", ()) if text),
         limits=_limits(query),

@@ -19,12 +19,14 @@ from wherry.build.events import Built
 async def build(call: Call) -> Answer:
     """The context is the body, unless `remote` names one."""
     inline, context = await _body(call)
-    wanted = read_request(call.request, inline)
+    typed = EVENTS in call.request.headers.get("accept", "")
+    rendering: Rendering = Typed() if typed else Classic(parameters.flag(call.request.query, "q"))
+    # Docker's first builder names an image for each step, and people run those.
+    wanted = read_request(call.request, inline, step_images=not typed)
 
     async def work(emit: Emit) -> Built:
         return await call.backend.builds.build(wanted, context, emit)
 
-    rendering = _rendering(call)
     progress = Progress(rendering, work)
     # The first bytes decide the status: a request that cannot be understood is refused with one.
     first = await progress.begin()
@@ -44,12 +46,6 @@ async def _body(call: Call) -> tuple[bytes | None, AsyncIterator[bytes] | None]:
             "names one"
         )
     return await request.body.read(MAX_DOCKERFILE), None
-
-
-def _rendering(call: Call) -> Rendering:
-    if EVENTS in call.request.headers.get("accept", ""):
-        return Typed()
-    return Classic(parameters.flag(call.request.query, "q"))
 
 
 async def cancel(call: Call) -> Answer:
