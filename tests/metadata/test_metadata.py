@@ -164,9 +164,9 @@ def test_leases_hold_and_end(database: Database) -> None:
     assert database.read(lambda tx: (tx.held_blobs(), tx.held_layers())) == (
         {digest("b")}, {digest("l")},
     )  # fmt: skip
-    database.write(lambda tx: tx.end_leases("pull", 50))
+    database.write(lambda tx: tx.end_leases(["pull"], 50))
     assert len(database.read(lambda tx: tx.leases())) == 2
-    database.write(lambda tx: tx.end_leases("pull", 51))
+    database.write(lambda tx: tx.end_leases(["pull"], 51))
     database.write(lambda tx: tx.delete_lease("x"))
     assert database.read(lambda tx: (tx.leases(), tx.held_blobs())) == ([], set())
 

@@ -6,68 +6,59 @@ Both go with a prune; what an image that people see has stays on the disk.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from wherry.build.usage import CacheEntry, Pruned, PruneRequest
+from wherry.build.usage import CacheEntry, PruneRequest
 from wherry.images.collector import Collector, Unheld
 from wherry.images.making import timestamp
 from wherry.metadata import BuildRecord, Transaction
 from wherry.spec.digest import Digest
 
-Rows: TypeAlias = list[tuple[BuildRecord, CacheEntry]]
+Entries: TypeAlias = list[CacheEntry]
 
 
 class Cache:
     """The records of an engine's builds. Methods block; any thread may call them.
 
-    `used_images` answers the images that containers were made of; `folder` is on the disk that is
-    to have space.
+    `used_images` answers the images that containers were made of.
     """
 
-    def __init__(
-        self, collector: Collector, folder: Path, used_images: Callable[[], Collection[Digest]]
-    ) -> None:
+    def __init__(self, collector: Collector, used_images: Callable[[], Collection[Digest]]) -> None:
         self._collector = collector
-        self._folder = folder
         self._used_images = used_images
 
-    def entries(self) -> list[CacheEntry]:
+    def entries(self) -> Entries:
         """All records, the most recently used first."""
-        rows = self._collector.database.read(_rows)
-        return [entry for _, entry in rows]
+        return self._collector.database.read(_entries)
 
-    def prune(self, request: PruneRequest) -> Pruned:
-        """Remove records as the request asks, and what only they held."""
+    def remove(self, ids: Collection[str]) -> int:
+        """Remove these records, and what only they held; answers the bytes that are freed.
+
+        The images of steps, which can be made again, go too. No error for what is not there.
+        """
         used = set(self._used_images())
-        free = shutil.disk_usage(self._folder).free
-        pruned = Pruned((), 0)
+        freed = 0
 
         def remove(tx: Transaction) -> Unheld:
-            nonlocal pruned
+            nonlocal freed
             before = _cache_layers(tx)
-            ids = _chosen(_rows(tx), request, free)
             tx.delete_build_records(Digest.from_hex(one) for one in ids)
-            blobs = _drop_step_images(tx, used) if ids else set[Digest]()
+            blobs = _drop_step_images(tx, used)
             gone = before - tx.held_layers()
-            rows = {row.diff_id: row for row in tx.layers() if row.diff_id in before}
-            freed = sum(rows[layer].usage for layer in gone if layer in rows)
-            pruned = Pruned(tuple(ids), freed)
-            kept_elsewhere = {row.blob for row in rows.values() if row.blob}
-            return Unheld(blobs | kept_elsewhere, gone)
+            rows = [row for row in tx.layers() if row.diff_id in before]
+            freed = sum(row.usage for row in rows if row.diff_id in gone)
+            return Unheld(blobs | {row.blob for row in rows if row.blob}, gone)
 
         self._collector.change(remove)
-        return pruned
+        return freed
 
 
-def _rows(tx: Transaction) -> Rows:
-    """The most recently used first."""
+def _entries(tx: Transaction) -> Entries:
     usage = {row.diff_id: row.usage for row in tx.layers()}
     hidden = tx.step_images() - {name.image_id for name in tx.names()}
     visible = {layer for image in tx.images() if image.id not in hidden for layer in image.layers}
-    return [(record, _entry(record, usage, visible)) for record in tx.build_records()]
+    return [_entry(record, usage, visible) for record in tx.build_records()]
 
 
 def _entry(
@@ -103,36 +94,43 @@ def _drop_step_images(tx: Transaction, used: Collection[Digest]) -> set[Digest]:
     return blobs
 
 
-def _chosen(rows: Rows, request: PruneRequest, free: int) -> list[str]:
-    """The IDs of what goes, the longest unused first."""
+def choose(entries: Iterable[CacheEntry], request: PruneRequest, free: int) -> Entries:
+    """Which entries go, the longest unused first; `free` bytes are free on the disk now."""
+    entries = sorted(entries, key=_last_use)
     candidates = [
         entry
-        for record, entry in reversed(rows)
-        if (request.all or not entry.shared)
+        for entry in entries
+        if not entry.in_use
+        and (request.all or not entry.shared)
         and matches(entry, request.filters)
-        and not (request.until and record.used_at > request.until)
+        and not (request.until and _last_use(entry) > timestamp(request.until))
     ]
-    goal = _goal(rows, request, free)
+    goal = _goal(entries, request, free)
     if goal is None:
-        return [entry.id for entry in candidates]
-    chosen: list[str] = []
+        return candidates
+    chosen: Entries = []
     for entry in candidates:
         if goal <= 0:
             break
-        chosen.append(entry.id)
+        chosen.append(entry)
         goal -= 0 if entry.shared else entry.size
     return chosen
 
 
-def _goal(rows: Rows, request: PruneRequest, free: int) -> int | None:
+def _last_use(entry: CacheEntry) -> str:
+    """RFC 3339, all of one length: they sort as times do."""
+    return entry.last_used_at or entry.created_at
+
+
+def _goal(entries: Iterable[CacheEntry], request: PruneRequest, free: int) -> int | None:
     """How many bytes are to go; None for all."""
     if not (request.reserved_space or request.max_used_space or request.min_free_space):
         return None
-    total = sum(entry.size for _, entry in rows if not entry.shared)
-    over = total - request.max_used_space if request.max_used_space else 0
-    short = request.min_free_space - free if request.min_free_space else 0
-    wanted = max(over, short)
-    if not request.max_used_space and not request.min_free_space:
+    total = sum(entry.size for entry in entries if not entry.shared)
+    if request.max_used_space or request.min_free_space:
+        over = total - request.max_used_space if request.max_used_space else 0
+        wanted = max(over, request.min_free_space - free)
+    else:
         wanted = total
     return min(wanted, total - request.reserved_space)
 

@@ -10,9 +10,10 @@ import contextlib
 import functools
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from wherry import errdefs
-from wherry.build import copying
+from wherry.build.copying import plan_tree
 from wherry.build.dockerfile import Mount
 from wherry.build.job import Job
 from wherry.build.materials import Material, must_have
@@ -27,6 +28,7 @@ from wherry.build.protocols import (
 )
 from wherry.build.state import State
 from wherry.build.threads import Stop, in_thread
+from wherry.images.collector import Lease
 from wherry.images.making import keep_layer
 from wherry.spec.digest import Digest
 
@@ -36,33 +38,53 @@ _SOCKET_MODE = 0o600
 _AGENTS = "/run/buildkit/ssh_agent"
 
 
+@dataclass(frozen=True)
+class Bound:
+    """A bind mount whose source is found. `files` says in the step's key what it shows."""
+
+    target: str
+    material: Material
+    source: str
+    writable: bool
+    files: str
+
+
 async def bind(
     job: Job, state: State, mounts: Sequence[Mount], materials: Mapping[str, Material]
-) -> tuple[LayersMount, ...]:
+) -> tuple[Bound, ...]:
     """The bind mounts among `mounts`. Raises InvalidArgument for a source that is not there."""
     binds = [mount for mount in mounts if mount.type == "bind"]
-    found = [
-        await in_thread(functools.partial(_bound, job, state, mount, materials)) for mount in binds
-    ]
-    return tuple(found)
+    return tuple(
+        [await in_thread(functools.partial(_bound, state, one, materials)) for one in binds]
+    )
 
 
-def _bound(
-    job: Job, state: State, mount: Mount, materials: Mapping[str, Material], stop: Stop
-) -> LayersMount:
+def _bound(state: State, mount: Mount, materials: Mapping[str, Material], stop: Stop) -> Bound:
     material = materials[mount.from_]
     source = must_have(material, mount.source or "/")
-    target = target_of(state, mount)
+    stop.check()
     if material.layers is not None:
-        return LayersMount(target, material.layers, source, writable=not mount.readonly)
-    # The part of the context that is wanted becomes a layer, which only this build holds.
-    with material.open() as tree:
-        plan = copying.plan_tree(tree, source.encode(errors="surrogateescape"))
-        row = keep_layer(
-            stop.watch(plan.tar()), job.around.collector, job.lease, "files of the context"
-        )
-        inside = "" if plan.is_directory else posixpath.basename(source)
-    return LayersMount(target, (row.diff_id,), inside, writable=not mount.readonly)
+        files = ",".join(material.layers)
+    else:
+        with material.open() as tree:
+            files = plan_tree(tree, _encoded(source)).digest
+    return Bound(target_of(state, mount), material, source, not mount.readonly, files)
+
+
+def _layers(job: Job, lease: Lease, bound: Bound, stop: Stop) -> LayersMount:
+    """In a thread: what of a context is wanted becomes a layer, which the lease holds."""
+    if bound.material.layers is not None:
+        return LayersMount(bound.target, bound.material.layers, bound.source, bound.writable)
+    with bound.material.open() as tree:
+        plan = plan_tree(tree, _encoded(bound.source))
+        tar = stop.watch(plan.tar())
+        row = keep_layer(tar, job.around.collector, lease, "files of the context")
+        inside = "" if plan.is_directory else posixpath.basename(bound.source)
+    return LayersMount(bound.target, (row.diff_id,), inside, bound.writable)
+
+
+def _encoded(path: str) -> bytes:
+    return path.encode(errors="surrogateescape")
 
 
 def target_of(state: State, mount: Mount) -> str:
@@ -85,13 +107,13 @@ def judge(job: Job, mounts: Sequence[Mount]) -> None:
 
 
 def components(
-    state: State, mounts: Sequence[Mount], bound: Sequence[LayersMount]
+    state: State, mounts: Sequence[Mount], bound: Sequence[Bound]
 ) -> list[dict[str, str]]:
     """What the step's key says of its mounts."""
     found = [
         {
             "bind": mount.target,
-            "files": ",".join(mount.stack),
+            "files": mount.files,
             "source": mount.source,
             "writable": str(mount.writable),
         }
@@ -108,11 +130,16 @@ async def acquire(
     job: Job,
     state: State,
     mounts: Sequence[Mount],
+    bound: Sequence[Bound],
     materials: Mapping[str, Material],
+    lease: Lease,
     held: contextlib.AsyncExitStack,
 ) -> list[StepMount]:
-    """The mounts that are no bind mounts; what they need is given back by `held`."""
-    found: list[StepMount] = []
+    """All mounts, ready to be mounted; what they need is given back by `held`, or with the
+    lease."""
+    found: list[StepMount] = [
+        await in_thread(functools.partial(_layers, job, lease, one)) for one in bound
+    ]
     agents = 0
     for mount in mounts:
         target = target_of(state, mount)

@@ -47,7 +47,8 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     `secrets` are by ID; `ssh` names, by ID, sockets of agents on this host, and `agents` the
     sessions of those that the client forwards, which the engine makes sockets of.
     `cache_from` is named so that a warning can be given. `check` asks for the build checks instead
-    of a build, `step_images` for an image of each step. `id` is what the client calls the build, to cancel it by.
+    of a build, `step_images` for an image of each step. `id` is what the client calls the build, to
+    cancel it by.
     `registry_auth` is X-Registry-Config: per registry what it wants to know; never written down.
     """
 

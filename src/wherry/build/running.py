@@ -20,7 +20,6 @@ from wherry.build.keys import CacheKey, key_of
 from wherry.build.materials import Material
 from wherry.build.protocols import (
     Ended,
-    LayersMount,
     Output,
     RunStep,
     SecretMount,
@@ -61,7 +60,7 @@ class Prepared:
     run: Run
     program: Program
     materials: Mapping[str, Material]
-    bound: tuple[LayersMount, ...]
+    bound: tuple[mounts.Bound, ...]
     key: CacheKey
 
 
@@ -104,7 +103,7 @@ def _with_proxies(program: Program, given: Mapping[str, str]) -> Program:
 
 
 def _key(
-    job: Job, state: State, run: Run, program: Program, bound: Sequence[LayersMount]
+    job: Job, state: State, run: Run, program: Program, bound: Sequence[mounts.Bound]
 ) -> CacheKey:
     mounted = mounts.components(state, run.mounts, bound)
     request = job.request
@@ -144,8 +143,16 @@ async def work(prepared: Prepared, lease: Lease, output: Output) -> LayerRecord:
         output(stream, data)
 
     async with contextlib.AsyncExitStack() as held:
-        others = await mounts.acquire(job, state, prepared.run.mounts, prepared.materials, held)
-        step = _step(step_id, prepared, [*prepared.bound, *others])
+        mounted = await mounts.acquire(
+            job,
+            state,
+            prepared.run.mounts,
+            prepared.bound,
+            prepared.materials,
+            lease,
+            held,
+        )
+        step = _step(step_id, prepared, mounted)
         await held.enter_async_context(_snapshot(job, step_id, state.layers))
         fault("build.run.before-process")
         ended = await job.around.executor.run(step, tell)

@@ -16,7 +16,8 @@ import contextlib
 from wherry import errdefs
 from wherry.content.store import ContentStore
 from wherry.engine import recovery
-from wherry.engine.builds import Builds, NoBuilder
+from wherry.engine.building.workshop import Workshop
+from wherry.engine.builds import Builds
 from wherry.engine.containers import Containers
 from wherry.engine.forecast import usual_container
 from wherry.engine.host import Host
@@ -39,7 +40,8 @@ class Engine:
         self._stores = stores
         self.containers = Containers(stores)
         self.images = Images(stores, self.containers.uses)
-        self.builds = Builds(stores, NoBuilder(), self.containers.uses)
+        self._workshop = Workshop(stores, self.containers.uses)
+        self.builds = Builds(stores, self._workshop, self.containers.uses)
         self.system = System(stores, self.containers, engine_id)
 
     @classmethod
@@ -68,6 +70,7 @@ class Engine:
         """Finish what is under way and let go. Containers go on running."""
         await self.containers.close()
         self.builds.close()
+        await self._workshop.close()
         await self._stores.settle()
         await self._stores.runtime.close()
         await asyncio.to_thread(self._stores.database.close)

@@ -42,12 +42,12 @@ class Images:
 
     async def list(
         self,
-        all: bool,  # noqa: A002 - the API's own word; there are no intermediate images to hide
+        all: bool,  # noqa: A002 - the API's own word
         filters: dict[str, list[str]],
         digests: bool,
         shared_size: bool,
     ) -> Sequence[ImageSummary]:
-        images = await asyncio.to_thread(self._stores.images.list)
+        images = await asyncio.to_thread(self._stores.images.list, steps=all)
         chosen = image_filters.choose(images, filters)
         rows = [image_views.summary(image) for image in chosen]
         if shared_size:

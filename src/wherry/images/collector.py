@@ -29,6 +29,9 @@ from wherry.spec.digest import Digest
 
 T = TypeVar("T")
 
+OWNERS: Final = ("load", "build")
+"""Whose leases last as long as the process that took them."""
+
 _DAY: Final = 24 * 3600 * 1_000_000_000
 
 
@@ -153,7 +156,7 @@ class Collector:
         """
         self.content.recover()
         now = time.time_ns()
-        self.database.write(lambda tx: tx.end_leases("load", now), durable=False)
+        self.database.write(lambda tx: tx.end_leases(OWNERS, now), durable=False)
         self.collect()
 
     def _free(self, candidates: Unheld) -> None:

@@ -87,9 +87,15 @@ class ImageStore:
                 saving.hold((chosen for _, chosen in images), lease)
             yield from saving.archive(images, self.collector)
 
-    def list(self) -> list[Image]:
-        """All images, the newest first."""
-        return self._database.read(self._all)
+    def list(self, *, steps: bool = False) -> list[Image]:
+        """All images, the newest first; those of builds' steps that have no name only if asked."""
+
+        def chosen(tx: Transaction) -> Images:
+            images = self._all(tx)
+            hidden = set() if steps else tx.step_images()
+            return [image for image in images if image.names or image.id not in hidden]
+
+        return self._database.read(chosen)
 
     def resolve(self, text: str) -> Image:
         """The image that `text` means: a name, a name with a digest, an ID or its beginning.

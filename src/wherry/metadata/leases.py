@@ -66,10 +66,11 @@ class LeaseTable:
         """No error if there is none."""
         self._connection.execute("DELETE FROM leases WHERE id = ?", (lease_id,))
 
-    def end_leases(self, owner: str, now: int) -> None:
-        """End all leases of an owner, and everybody's that expired before `now` (ns)."""
-        self._connection.execute(
-            "DELETE FROM leases WHERE owner = ? OR expires_at < ?", (owner, now)
+    def end_leases(self, owners: Iterable[str], now: int) -> None:
+        """End all leases of these owners, and everybody's that expired before `now` (ns)."""
+        self._connection.execute("DELETE FROM leases WHERE expires_at < ?", (now,))
+        self._connection.executemany(
+            "DELETE FROM leases WHERE owner = ?", [(owner,) for owner in owners]
         )
 
     def held_layers(self) -> set[Digest]:
