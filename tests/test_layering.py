@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "images": STORES,
     "shim": {"libcontainer", "logs"} | DOORS,
     "ignore": {"errdefs"},
-    "build": {"ignore", "images"} | STORES,
+    "build": {"ignore", "images", "libcontainer"} | STORES,
     "engine": {"build"} | TRADES | STORES,
     "api": {"build", "engine"} | DOORS,
     "maintenance": {"engine", "images"} | STORES,

@@ -70,9 +70,8 @@ class Steps:
             image = await self._job.around.images.resolve(
                 base.name, platform, self._job.request.pull
             )
-            state = State.of_image(image, platform)
-            await self._show_image(one, state)
-            return state
+            one.image(image.id)
+            return State.of_image(image, platform)
 
     async def begin_on(self, plan: StagePlan, state: State) -> State:
         """The state after FROM a stage, which has come to `state`."""
