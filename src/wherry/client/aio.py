@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from wherry.client.address import Address
+    from wherry.client.building import BuildEvent, CacheEntry, Pruned
     from wherry.client.calls import Call, Filters
     from wherry.client.documents import (
         ContainerInspect,
@@ -305,16 +306,19 @@ class AsyncEngineClient:
         return image_id
 
     async def _messages(
-        self, call: Call, archive: AsyncIterable[bytes]
-    ) -> AsyncIterator[ProgressMessage]:
+        self, call: Call, archive: AsyncIterable[bytes] | None
+    ) -> AsyncIterator[Any]:
         response = await self.request(call, archive)
         rest = b""
-        async for piece in response.pieces():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in filter(bytes.strip, lines):
-                yield loads(line)
-        if rest.strip():
-            yield loads(rest)
+        try:
+            async for piece in response.pieces():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in filter(bytes.strip, lines):
+                    yield loads(line)
+            if rest.strip():
+                yield loads(rest)
+        finally:
+            response.close()
 
     async def tag(self, ref: str, repository: str, tag: str) -> None:
         await self._do(calls.tag_image(ref, repository, tag))
@@ -324,6 +328,32 @@ class AsyncEngineClient:
     ) -> list[ImageDeleteItem]:
         call = calls.remove_image(ref, force, noprune)
         document: list[ImageDeleteItem] = await self._document(call)
+        return document
+
+    # Builds
+
+    async def build(
+        self, call: Call, context: AsyncIterable[bytes] | None = None
+    ) -> AsyncIterator[BuildEvent]:
+        """What a build says, of a call of `building.build_image`; `context` is its tar.
+
+        Raises EngineError if the build is refused; one that fails says so in its last event.
+        Closing the iterator early cancels the build.
+        """
+        async for event in self._messages(call, context):
+            yield event
+
+    async def build_output(self, path: str) -> AsyncIterator[bytes]:
+        """A result of a build, which is there to be fetched once: a tar."""
+        async for piece in (await self.request(calls.build_output(path))).pieces():
+            yield piece
+
+    async def build_cache(self) -> list[CacheEntry]:
+        document: list[CacheEntry] = await self._document(calls.build_cache())
+        return document
+
+    async def prune_build_cache(self, call: Call) -> Pruned:
+        document: Pruned = await self._document(call)
         return document
 
 

@@ -19,11 +19,12 @@ OLDEST_API_VERSION = "1.24"
 class Call:
     """One request. `path` has no version yet; `body` is JSON unless `content_type` says else.
 
-    `upgrade` asks for the connection itself (a hijack). `retry` says that asking twice is asking
-    once, so that a connection which went stale while idle may be replaced unnoticed.
+    `more` are further headers. `upgrade` asks for the connection itself (a hijack). `retry` says
+    that asking twice is asking once, so that a connection which went stale while idle may be
+    replaced unnoticed.
     """
 
-    __slots__ = ("body", "content_type", "method", "path", "query", "retry", "upgrade")
+    __slots__ = ("body", "content_type", "method", "more", "path", "query", "retry", "upgrade")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Call:
         *,
         content_type: str = "application/json",
         upgrade: bool = False,
+        more: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.method = method
         self.path = path
@@ -41,6 +43,7 @@ class Call:
         self.body = body
         self.content_type = content_type
         self.upgrade = upgrade
+        self.more = more
         self.retry = method in ("GET", "HEAD")
 
     def target(self, version: str | None) -> str:
@@ -49,7 +52,7 @@ class Call:
 
     def headers(self) -> list[tuple[str, str]]:
         """All but the body's length."""
-        headers: list[tuple[str, str]] = []
+        headers: list[tuple[str, str]] = [*self.more]
         if self.upgrade:
             headers += [("Connection", "Upgrade"), ("Upgrade", "tcp")]
         if self.body is not None or self.content_type != "application/json":
@@ -82,7 +85,7 @@ def _filters(filters: Filters | None) -> list[tuple[str, str]]:
     return [("filters", dumps({name: list(values) for name, values in filters.items()}))]
 
 
-def _json(body: Mapping[str, object]) -> bytes:
+def json_body(body: Mapping[str, object]) -> bytes:
     """JSON is UTF-8: bytes of a command line that are not become U+FFFD, as Go has it."""
     raw = dumps(dict(body)).encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "replace").encode()
@@ -123,7 +126,7 @@ def list_containers(
 
 def create_container(body: Mapping[str, object], name: str = "", platform: str = "") -> Call:
     query = [(key, value) for key, value in (("name", name), ("platform", platform)) if value]
-    return Call("POST", "/containers/create", query, _json(body))
+    return Call("POST", "/containers/create", query, json_body(body))
 
 
 def start_container(ref: str, detach_keys: str = "") -> Call:
@@ -230,6 +233,41 @@ def import_image(
     query += [(key, value) for key, value in said if value]
     query += [("changes", change) for change in changes]
     return Call("POST", "/images/create", query, content_type="application/x-tar")
+
+
+def cancel_build(build_id: str) -> Call:
+    return Call("POST", "/build/cancel", [("id", build_id)])
+
+
+def build_output(path: str) -> Call:
+    """`path` is what the event `built` names."""
+    return Call("GET", path)
+
+
+def build_cache() -> Call:
+    return Call("GET", "/wherry/builds/cache")
+
+
+def prune_build_cache(
+    all: bool = False,  # noqa: A002  the API's own word
+    reserved_space: int = 0,
+    max_used_space: int = 0,
+    min_free_space: int = 0,
+    filters: Filters | None = None,
+) -> Call:
+    query = _flags(all=all)
+    sizes = (
+        ("reserved-space", reserved_space),
+        ("max-used-space", max_used_space),
+        ("min-free-space", min_free_space),
+    )
+    query += [(name, str(size)) for name, size in sizes if size]
+    return Call("POST", "/build/prune", query + _filters(filters))
+
+
+def lend_agent(session: str, name: str) -> Call:
+    """One connection to an ssh agent for a build whose `ssh` says `session:SESSION` of `name`."""
+    return Call("POST", f"/wherry/agents/{quote(session)}/{quote(name)}", upgrade=True)
 
 
 def tag_image(ref: str, repository: str, tag: str) -> Call:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.client.address import Address
+    from wherry.client.building import BuildEvent, CacheEntry, Pruned
     from wherry.client.calls import Call, Filters
     from wherry.client.connection import Response
     from wherry.client.documents import (
@@ -211,6 +212,31 @@ class EngineClient:
         document: list[ImageDeleteItem] = _decode(self.request(call))
         return document
 
+    # Builds
+
+    def build(self, call: Call, context: Iterable[bytes] | None = None) -> Iterator[BuildEvent]:
+        """What a build says, of a call of `building.build_image`; `context` is its tar.
+
+        Raises EngineError here if the build is refused; one that fails says so in its last event.
+        """
+        return _lines(self.request_apart(call, context))
+
+    def build_output(self, path: str) -> Iterator[bytes]:
+        """A result of a build, which is there to be fetched once: a tar."""
+        return self.request_apart(calls.build_output(path)).pieces()
+
+    def build_cache(self) -> list[CacheEntry]:
+        document: list[CacheEntry] = _decode(self.request(calls.build_cache()))
+        return document
+
+    def prune_build_cache(self, call: Call) -> Pruned:
+        document: Pruned = _decode(self.request(call))
+        return document
+
+    def lend_agent(self, session: str, name: str) -> tuple[_socket.socket, bytes]:
+        """A connection that an ssh agent may be asked over, and its first bytes."""
+        return self.request_apart(calls.lend_agent(session, name)).hijack()
+
 
 class Waiting:
     """A registered wait; its descriptor is readable when the result is there."""
@@ -237,6 +263,10 @@ class Waiting:
 
 def messages(response: Response) -> Iterator[ProgressMessage]:
     """A body of JSON objects, one to a line."""
+    return _lines(response)
+
+
+def _lines(response: Response) -> Iterator[Any]:
     rest = b""
     for piece in response.pieces():
         *lines, rest = (rest + piece).split(b"\n")
@@ -250,12 +280,11 @@ def messages(response: Response) -> Iterator[ProgressMessage]:
         yield _message(rest)
 
 
-def _message(line: bytes) -> ProgressMessage:
+def _message(line: bytes) -> Any:  # noqa: ANN401  the caller says what it asked for
     try:
-        message: ProgressMessage = loads(line)
+        return loads(line)
     except ValueError as error:
         raise broken(f"the daemon sent a message that is no JSON: {error}") from error
-    return message
 
 
 def _decode(response: Response) -> Any:  # noqa: ANN401  the caller says which document it asked for
