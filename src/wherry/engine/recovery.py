@@ -8,6 +8,7 @@
     yes      no         any       a removal got so far, or disk damage   removed
     marked   any        any       a removal was under way                removed
     no       yes        none      a creation got so far                  removed
+    no       any        any       a build's step was running             killed, removed
     no       yes, used  none      its record was lost                    upper directory set aside
 
 Only what has Wherry's stamp is touched: folders below the data root and the exec root, which the
@@ -15,6 +16,7 @@ daemon has locked and marked as its own.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -25,7 +27,7 @@ from wherry.engine.container import Container
 from wherry.engine.containers import Containers
 from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
 from wherry.engine.runtime_spec import build
-from wherry.engine.stores import Stores, log
+from wherry.engine.stores import STEP_SOCKETS, Stores, log
 from wherry.linux.mounts import BindRoot
 from wherry.shim.runtime import Exit, Task
 
@@ -35,16 +37,20 @@ _UNKNOWN_EXIT = 255
 
 async def recover(stores: Stores, containers: Containers) -> None:
     """Bring the containers in memory to the truth, and remove what a crash left half done."""
+    await asyncio.to_thread(stores.snapshots.recover)
+    # First of all what nobody knows, build steps above all: before their files are taken from them.
+    records = await stores.database.read_async(lambda tx: tx.containers())
+    await _end_strangers(stores, {record.id for record in records})
     documents = await asyncio.to_thread(_clean, stores)
     for document in documents:
         containers.roster.add(Container(document))
-    await _end_strangers(stores, {document.id for document in documents})
+    for container_id in await _end_strangers(stores, {document.id for document in documents}):
+        await asyncio.to_thread(removal.finish, stores, container_id)
     await asyncio.gather(*(_adopt(stores, containers, one) for one in containers.roster))
 
 
 def _clean(stores: Stores) -> list[Document]:
     """Finish removals, undo creations; answers the containers that there are."""
-    stores.snapshots.recover()
     records = stores.database.read(lambda tx: tx.containers())
     documents = [read_document(record) for record in records]
     keys = set(stores.snapshots.keys())
@@ -64,6 +70,7 @@ def _clean(stores: Stores) -> list[Document]:
     for folder in _folders(stores):
         if folder not in known:
             shutil.rmtree(stores.folder(folder), ignore_errors=True)
+    shutil.rmtree(stores.settings.exec_root / STEP_SOCKETS, ignore_errors=True)
     return kept
 
 
@@ -123,22 +130,22 @@ def _set_aside(stores: Stores, key: str) -> None:
     log.warning("files of an unknown container are kept in %s", place)
 
 
-async def _end_strangers(stores: Stores, known: set[str]) -> None:
-    """What runs without a record, or is being removed, is killed, and its removal finished."""
+async def _end_strangers(stores: Stores, known: set[str]) -> list[str]:
+    """Kill what runs and is not known; answers the IDs of these, whose files are still there."""
     try:
-        running = sorted(os.listdir(stores.settings.exec_root / "containers"))
+        running = os.listdir(stores.settings.exec_root / "containers")
     except FileNotFoundError:
-        return
-    for container_id in running:
-        if container_id in known:
-            continue
+        return []
+    strangers = sorted(set(running) - known)
+    for container_id in strangers:
         found = await stores.runtime.adopt(container_id)
         if isinstance(found, Task):
-            await found.kill(9)
+            with contextlib.suppress(errdefs.EngineError):  # it has just ended
+                await found.kill(9)
             await found.wait()
             found.close()
         await asyncio.to_thread(_sweep_cgroup, stores, container_id)
-        await asyncio.to_thread(removal.finish, stores, container_id)
+    return strangers
 
 
 def _sweep_cgroup(stores: Stores, container_id: str) -> None:

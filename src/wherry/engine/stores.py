@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wherry.engine.host import Host
 from wherry.engine.settings import Settings
@@ -16,6 +16,9 @@ from wherry.shim.runtime import Runtime
 from wherry.snapshots.protocol import Snapshotter
 
 log = logging.getLogger("wherry.engine")
+
+STEP_SOCKETS: Final = "builds"
+"""The folder below the exec root where build steps' ways to agents are."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from wherry.build.threads import finish, in_thread
 from wherry.engine.building import sockets, traces
 from wherry.engine.building.composing import Composed, attach, compose
 from wherry.engine.building.relay import Listener, relay
-from wherry.engine.stores import log
+from wherry.engine.stores import STEP_SOCKETS, log
 from wherry.shim.runtime import Exit, StartError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class StepExecutor:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._folder = stores.settings.exec_root / "builds"
+        self._sockets = stores.settings.exec_root / STEP_SOCKETS
 
     async def run(self, step: RunStep, output: Listener) -> Ended:
         """Run the step on the snapshot `step.id`; see `Executor.run`.
@@ -48,7 +48,7 @@ class StepExecutor:
                 bound: dict[SocketMount, Path] = {}
                 for mount in step.mounts:
                     if isinstance(mount, SocketMount):
-                        way = sockets.forwarded(self._folder, mount)
+                        way = sockets.forwarded(self._sockets, mount)
                         bound[mount] = await held.enter_async_context(way)
                 start = await in_thread(lambda _: compose(self._stores, step, bound, composed))
                 return _told(await self._run(start, output), step)
