@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Protocol, runtime_checkable
 
@@ -15,14 +14,11 @@ _PIECE: Final = 1 << 20
 
 
 @runtime_checkable
-class Located(Protocol):
-    """A tree of files that lie somewhere in other files, as those of an archive do."""
+class _Whole(Protocol):
+    """A tree that can give a file at once."""
 
-    def locate(self, path: bytes) -> tuple[int, int] | None:
-        """(descriptor, offset) of a regular file's content, which lies there whole and as it is.
-
-        None where it does not: it has holes, or is compressed.
-        """
+    def read(self, path: bytes) -> bytes:
+        """All of a regular file, for one that fits into memory."""
 
 
 class Reader:
@@ -30,30 +26,26 @@ class Reader:
 
     def __init__(self, tree: FileTree) -> None:
         self._tree = tree
-        self._locate = tree.locate if isinstance(tree, Located) else None
-
-    def pieces(self, path: bytes, size: int) -> Iterator[bytes]:
-        """The content: `size` bytes, or Conflict, as the tree says that it has as many."""
-        found = self._locate(path) if self._locate else None
-        if found is not None:
-            return _of_range(*found, size, path)
-        return self._of_stream(path, size)
+        self._read = tree.read if isinstance(tree, _Whole) else self._read_stream
 
     def small(self, path: bytes, size: int) -> bytes:
-        """The content of a file that fits into memory; in one read where the tree allows it."""
+        """A file that fits into memory: `size` bytes, or Conflict, as the tree says so many."""
         if not size:
             return b""
-        found = self._locate(path) if self._locate else None
-        if found is not None:
+        data = self._read(path)
+        if len(data) != size:
+            raise _short(path, size, len(data))
+        return data
+
+    def _read_stream(self, path: bytes) -> bytes:
+        with self._tree.open(path) as file:
             try:
-                data = os.pread(found[0], size, found[1])
+                return file.read()
             except OSError as error:
                 raise errdefs.from_os_error(f"reading {quoted(path)}", error) from error
-            if len(data) == size:
-                return data
-        return b"".join(self.pieces(path, size))
 
-    def _of_stream(self, path: bytes, size: int) -> Iterator[bytes]:
+    def pieces(self, path: bytes, size: int) -> Iterator[bytes]:
+        """The content of a file of any size; as `small`."""
         with self._tree.open(path) as file:
             yield from stream_pieces(file, size, path)
 
@@ -68,20 +60,6 @@ def stream_pieces(stream: BinaryIO | Readable, size: int, path: bytes) -> Iterat
             raise errdefs.from_os_error(f"reading {quoted(path)}", error) from error
         if not piece:
             raise _short(path, size, size - left)
-        left -= len(piece)
-        yield piece
-
-
-def _of_range(fd: int, offset: int, size: int, path: bytes) -> Iterator[bytes]:
-    left = size
-    while left:
-        try:
-            piece = os.pread(fd, min(left, _PIECE), offset)
-        except OSError as error:
-            raise errdefs.from_os_error(f"reading {quoted(path)}", error) from error
-        if not piece:
-            raise _short(path, size, size - left)
-        offset += len(piece)
         left -= len(piece)
         yield piece
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from wherry import errdefs
@@ -34,9 +33,23 @@ class Attributes:
         mode = node.mode
         if self.chmod is not None and node.kind != "symlink":
             mode = self.chmod(mode, node.kind == "dir")
-        if self.kept:
-            return node if mode == node.mode else replace(node, mode=mode)
-        return replace(node, mode=mode, uid=self.uid, gid=self.gid)
+        uid, gid = (node.uid, node.gid) if self.kept else (self.uid, self.gid)
+        if mode == node.mode and uid == node.uid and gid == node.gid:
+            return node
+        # dataclasses.replace takes four times as long, and this is done for each file.
+        return Node(
+            node.kind,
+            mode,
+            uid,
+            gid,
+            node.mtime_ns,
+            node.size,
+            node.link,
+            node.major,
+            node.minor,
+            node.xattrs,
+            node.identity,
+        )
 
     def new_directory(self) -> Node:
         """Of a directory that a destination needs: as in layers that leave it out, but for the
@@ -55,7 +68,10 @@ def kept_xattrs(xattrs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 def refuse_mark(path: bytes) -> None:
     """Raises InvalidArgument for a path that means something else in a layer."""
-    if path.startswith(whiteouts.PREFIX) or path.find(_MARK) >= 0:
+    # bytes.find: `in` first tries whether the needle is a number.
+    if path.find(whiteouts.PREFIX) >= 0 and (
+        path.startswith(whiteouts.PREFIX) or path.find(_MARK) >= 0
+    ):
         raise errdefs.invalid(
             f"{quoted(path)} cannot be copied: in a layer, a name that begins with '.wh.' removes a"
             " file; leave it out (.dockerignore, --exclude) or rename it"

@@ -42,7 +42,9 @@ class Placing:
 
     def pieces(self, units: list[tuple[Unit, Walk | None]]) -> Iterator[bytes]:
         """The whole tar. Raises InvalidArgument where sources and target do not fit together."""
+        left = len(units)
         for unit, walk in units:
+            left -= 1
             if isinstance(unit, GivenFile):
                 yield from self._given(unit)
             elif unit.archive:
@@ -51,7 +53,7 @@ class Placing:
                     yield from unpack(stream, self._layer, self._layer.where(self._destination))
             elif unit.node.kind == "dir":
                 assert walk is not None
-                yield from self._contents(unit, walk)
+                yield from self._contents(unit, walk, remember=left > 0)
             else:
                 for item in walk or ():
                     yield from self._file(unit, item)
@@ -115,7 +117,7 @@ class Placing:
 
     # --- directories ------------------------------------------------------------------------------
 
-    def _contents(self, unit: Selected, walk: Walk) -> Iterator[bytes]:
+    def _contents(self, unit: Selected, walk: Walk, remember: bool) -> Iterator[bytes]:
         """What is in a directory, into the destination."""
         layer = self._layer
         yield from self._begin(directory=False)
@@ -125,7 +127,7 @@ class Placing:
             yield from layer.make_directory(base, self._attributes.new_directory())
         elif found.kind != "dir":
             raise _directory_on_file(base)
-        yield from _Contents(layer, unit.tree, base, fresh=found is None).pieces(walk)
+        yield from _Contents(layer, unit.tree, base, fresh=found is None).pieces(walk, remember)
 
 
 class _Contents:
@@ -139,39 +141,44 @@ class _Contents:
         self._fresh: bytes | None = self._before if fresh else None
         self._there: dict[bytes, set[bytes]] = {}
         self._links: dict[int, bytes] = {}
+        self._begun = False
 
-    def pieces(self, walk: Walk) -> Iterator[bytes]:
+    def pieces(self, walk: Walk, remember: bool) -> Iterator[bytes]:
+        """`remember`: something else may come to the same places. Small files are joined here, for
+        each that is passed on costs as much as making it."""
         layer = self._layer
-        of = layer.attributes.of
-        header, put = layer.header, layer.ground.put
-        small = self._reader.small
-        listed = False
+        attributes = layer.attributes.of
+        batch: list[bytes] = []
+        size = 0
         for item in walk:
-            below, source, original, _ = item
-            path = self._before + below
-            if not listed:
+            path = self._before + item.below
+            if not self._begun:
+                self._begun = True
                 yield from layer.list_above(path)
-                listed = True
-            node = of(original)
-            fresh = self._fresh
-            if fresh is None or not path.startswith(fresh):
+            node = attributes(item.node)
+            if self._fresh is None or not path.startswith(self._fresh):
                 node = self._fitted(path, node, item)
-            if node.kind == "file":
-                if node.identity is not None and (link := self._linked(path, node.identity)):
-                    put(path, node)
-                    yield header(path, node, link)
+            if node.kind != "file":
+                batch += layer.put(path, node)
+                continue
+            if remember:
+                layer.ground.put(path, node)
+            link = b"" if node.identity is None else self._linked(path, node.identity)
+            batch.append(layer.header(path, node, link))
+            if link:
+                continue
+            if node.size <= _SMALL:
+                batch.append(self._reader.small(item.path, node.size))
+                batch.append(PADS[node.size % BLOCK])
+                size += node.size + BLOCK
+                if size < _SMALL:
                     continue
-                put(path, node)
-                size = node.size
-                if size <= _SMALL:
-                    content = small(source, size)
-                    yield b"".join((header(path, node), content, PADS[size % BLOCK]))
-                else:
-                    yield header(path, node)
-                    yield from self._reader.pieces(source, size)
-                    yield PADS[size % BLOCK]
-            else:
-                yield from layer.put(path, node)
+            yield b"".join(batch)
+            batch, size = [], 0
+            if node.size > _SMALL:
+                yield from self._reader.pieces(item.path, node.size)
+                yield PADS[node.size % BLOCK]
+        yield b"".join(batch)
 
     def _linked(self, path: bytes, identity: int) -> bytes:
         """Which name of the same file is in the layer already."""
