@@ -171,21 +171,24 @@ def _commit(job: Job, state: State, names: list[Reference]) -> Made:
 
 
 def _built(made: Made, names: list[Reference]) -> Built:
-    tags = tuple(name.familiar() for name in names)
-    return Built(
-        image=made.id,
-        digest=made.manifest.digest,
-        tags=tags,
-        metadata={
-            "containerimage.config.digest": made.id,
-            "containerimage.digest": made.manifest.digest,
-            "containerimage.descriptor": {
-                "mediaType": made.manifest.media_type,
-                "digest": made.manifest.digest,
-                "size": made.manifest.size,
-            },
-            **({"image.name": ",".join(str(name) for name in names)} if names else {}),
+    # Encoders know strings, and no kinds of them.
+    image, digest = str(made.id), str(made.manifest.digest)
+    metadata: dict[str, object] = {
+        "containerimage.config.digest": image,
+        "containerimage.digest": digest,
+        "containerimage.descriptor": {
+            "mediaType": made.manifest.media_type,
+            "digest": digest,
+            "size": made.manifest.size,
         },
+    }
+    if names:
+        metadata["image.name"] = ",".join(str(name) for name in names)
+    return Built(
+        image=image,
+        digest=digest,
+        tags=tuple(name.familiar() for name in names),
+        metadata=metadata,
     )
 
 

@@ -47,7 +47,7 @@ class Vertex:
         self._emit(VertexStatus(self.id, what, current, total))
 
     def image(self, image_id: str) -> None:
-        self._emit(StepImage(self.id, image_id))
+        self._emit(StepImage(self.id, str(image_id)))  # encoders know no kinds of strings
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +78,7 @@ async def vertex(
         failed = _failed(error, started, location)
         emit(VertexFailed(one.id, failed.failure, time.monotonic() - begun))
         raise failed from error
-    emit(VertexDone(one.id, time.monotonic() - begun, one.layer))
+    emit(VertexDone(one.id, time.monotonic() - begun, str(one.layer)))
 
 
 def excerpt_of(location: Location) -> Excerpt:

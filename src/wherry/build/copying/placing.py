@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.build.copying.contents import Reader, stream_pieces
@@ -16,6 +16,7 @@ from wherry.build.copying.unpacking import unpack
 from wherry.build.copying.walking import Item, Walk
 from wherry.layers.files import FileTree, Node
 from wherry.layers.tar.fields import BLOCK, END_OF_ARCHIVE
+from wherry.layers.tar.names import quoted
 
 _SMALL: Final = 1 << 18
 
@@ -48,9 +49,7 @@ class Placing:
             if isinstance(unit, GivenFile):
                 yield from self._given(unit)
             elif unit.archive:
-                yield from self._begin(directory=True)
-                with unit.tree.open(unit.path) as stream:
-                    yield from unpack(stream, self._layer, self._layer.where(self._destination))
+                yield from self._unpack(unit.name, lambda: unit.tree.open(unit.path))
             elif unit.node.kind == "dir":
                 assert walk is not None
                 yield from self._contents(unit, walk, remember=left > 0)
@@ -67,13 +66,21 @@ class Placing:
         found = self._layer.where(destination)
         yield from self._layer.make_directory(found, self._attributes.new_directory())
 
+    def _unpack(self, name: bytes, open_: Callable[[], BinaryIO]) -> Iterator[bytes]:
+        yield from self._begin(directory=True)
+        with open_() as stream:
+            try:
+                yield from unpack(stream, self._layer, self._layer.where(self._destination))
+            except errdefs.EngineError as error:
+                raise errdefs.EngineError(
+                    error.kind, f"unpacking {quoted(name)}: {error.message}"
+                ) from error
+
     # --- files ------------------------------------------------------------------------------------
 
     def _given(self, given: GivenFile) -> Iterator[bytes]:
         if given.unpack:
-            yield from self._begin(directory=True)
-            with given.open() as stream:
-                yield from unpack(stream, self._layer, self._layer.where(self._destination))
+            yield from self._unpack(encoded(given.name), given.open)
             return
         node = Node("file", given.mode, mtime_ns=given.mtime_ns, size=given.size)
         node = self._attributes.of(node)

@@ -60,7 +60,7 @@ class _Unpacking:
                     yield from self._put(path, entry, reader)
             except errdefs.EngineError as error:
                 raise errdefs.EngineError(
-                    error.kind, f"unpacking {quoted(entry.name)}: {error.message}"
+                    error.kind, f"entry {quoted(entry.name)}: {error.message}"
                 ) from error
 
     def _open(self, name: bytes) -> Generator[bytes, None, bytes]:
