@@ -70,7 +70,7 @@ def _fields(text: str) -> list[str]:
         match = _FIELD.match(text, at)
         if match is None:
             raise RefusalError(
-                f"failed to parse csv mounts: a quote out of place in {quoted(text)}", text
+                f"failed to parse csv mounts: a quote out of place in {quoted(text)}", "--mount"
             )
         found.append(match[2] if match[1] is None else match[1].replace('""', '"'))
         at = match.end() + 1
