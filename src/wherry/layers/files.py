@@ -86,18 +86,26 @@ def resolve(tree: Nodes, path: bytes, *, last: bool = True) -> bytes:
     done: list[bytes] = []
     todo = path.split(b"/")[::-1]
     followed = 0
+    absent = 0  # how many of `done` lead to the first that does not exist
     while todo:
         name = todo.pop()
         if name in (b"", b"."):
             continue
         if name == b"..":
             del done[-1:]
+            if len(done) < absent:
+                absent = 0
             continue
         done.append(name)
+        if absent:
+            continue
         if not last and not any(todo):
             break
         node = tree.node(b"/".join(done))
-        if node is None or node.kind != "symlink":
+        if node is None:
+            absent = len(done)
+            continue
+        if node.kind != "symlink":
             continue
         followed += 1
         if followed > _LINKS_MAX:
@@ -112,7 +120,7 @@ def resolve(tree: Nodes, path: bytes, *, last: bool = True) -> bytes:
 def walk(tree: FileTree, path: bytes = b"") -> Iterator[tuple[bytes, Node]]:
     """`path` and all below it, a directory before what is in it, names in order.
 
-    Nothing for what does not exist.
+    Nothing for what does not exist, or is gone meanwhile.
     """
     todo = [path]
     while todo:
@@ -123,4 +131,13 @@ def walk(tree: FileTree, path: bytes = b"") -> Iterator[tuple[bytes, Node]]:
         yield path, node
         if node.kind == "dir":
             before = path + b"/" if path else b""
-            todo.extend(before + name for name in reversed(tree.names(path)))
+            todo.extend(before + name for name in reversed(_names(tree, path)))
+
+
+def _names(tree: FileTree, path: bytes) -> list[bytes]:
+    try:
+        return tree.names(path)
+    except errdefs.EngineError as error:
+        if error.kind is errdefs.Kind.NOT_FOUND:
+            return []
+        raise

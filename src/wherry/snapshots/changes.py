@@ -1,15 +1,15 @@
 """The changes of an active snapshot as a layer's tar, made while it is read."""
 
 import contextlib
-import io
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from collections.abc import Generator, Iterable, Iterator
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.layers import whiteouts
 from wherry.layers.attributes import is_content
+from wherry.layers.pieces import CHUNK, open_pieces
 from wherry.layers.tar import (
     BLOCK_DEVICE,
     CHAR_DEVICE,
@@ -24,12 +24,8 @@ from wherry.layers.tar import (
 )
 from wherry.snapshots.tree import Item, is_whiteout, walk
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
-_CHUNK: Final = 1 << 18
 _KINDS: Final[dict[int, Kind]] = {
     stat.S_IFREG: FILE,
     stat.S_IFDIR: DIRECTORY,
@@ -40,39 +36,9 @@ _KINDS: Final[dict[int, Kind]] = {
 }
 
 
-class _Pieces(io.RawIOBase):
-    """A readable file of the bytes that an iterator makes."""
-
-    def __init__(self, pieces: Generator[bytes, None, None], close: Callable[[], None]) -> None:
-        self._pieces = pieces
-        self._close = close
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        target = memoryview(buffer)
-        count = min(len(target), len(self._rest))
-        target[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._pieces.close()
-            self._close()
-        super().close()
-
-
 def open_changes(root: int, pieces: Generator[bytes, None, None]) -> BinaryIO:
     """A file of the layer's tar that `pieces` makes; it owns the descriptor `root`."""
-    return cast("BinaryIO", io.BufferedReader(_Pieces(pieces, lambda: os.close(root)), _CHUNK))
+    return open_pieces(pieces, lambda: os.close(root))
 
 
 def layer_of_items(items: Iterable[Item]) -> Iterator[bytes]:
@@ -183,7 +149,7 @@ def _file(item: Item, entry: Entry) -> Iterator[bytes]:
         left = entry.size = status.st_size
         yield encode(entry)
         while left:
-            chunk = os.read(fd, min(left, _CHUNK))
+            chunk = os.read(fd, min(left, CHUNK))
             if not chunk:
                 raise _restless(item)
             left -= len(chunk)

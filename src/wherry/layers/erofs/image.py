@@ -8,8 +8,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wherry import errdefs
 from wherry.layers.erofs.format import (
@@ -54,12 +53,12 @@ _MAX_CHUNK_BITS: Final = 31
 _MAX_SIZE: Final = (1 << 63) - 1
 _SECOND: Final = 1_000_000_000
 _INDEX_PIECE: Final = 1 << 16
+_WINDOW: Final = 4096
 _NAME_AT: Final = struct.Struct("<H")
 _NAME_AT_IN_DIRENT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Inode:
+class Inode(NamedTuple):
     """A file. `device` is (major, minor); `content` is where `Image.extents` begins to look."""
 
     nid: int
@@ -90,12 +89,15 @@ class Image:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        # Files that are looked at one after another mostly lie so, and so do their names.
+        self._window = 0, b""
+        self._near = -1, b"", b"", b""  # a directory's nid; of a block: first name, last, all
         try:
             self._size = os.fstat(fd).st_size
         except OSError as error:
             raise errdefs.from_os_error("reading a layer", error) from error
         fields = SUPERBLOCK.unpack(self._read(SUPERBLOCK_OFFSET, SUPERBLOCK.size))
-        magic, _, compat, bits, extensions, self._root, self.inodes, *rest = fields
+        magic, _, compat, bits, extensions, self.root_nid, self.inodes, *rest = fields
         blocks, start, incompat = rest[2], rest[3], rest[7]
         if (magic, compat, bits, extensions) != (MAGIC, COMPAT_MTIME, BLOCK_BITS, 0):
             raise errdefs.data_loss("the layer file has no superblock that Wherry has written")
@@ -107,7 +109,7 @@ class Image:
 
     @property
     def root(self) -> Inode:
-        root = self.inode(self._root)
+        root = self.inode(self.root_nid)
         if not root.is_directory:
             raise _damaged(root.nid, "it is the root, but no directory")
         return root
@@ -115,7 +117,7 @@ class Image:
     def inode(self, nid: int) -> Inode:
         at = self._metadata + nid * NID_SIZE
         layout, count, mode, _, size, address, _, uid, gid, seconds, nanoseconds, nlink = (
-            INODE.unpack(self._read(at, INODE.size))
+            INODE.unpack_from(*self._inode_at(at))
         )
         kind = stat.S_IFMT(mode)
         if layout not in (PLAIN, INLINE, CHUNKED) or kind not in _TYPES or not nlink:
@@ -145,6 +147,16 @@ class Image:
             address,
             at + length,
         )
+
+    def _inode_at(self, at: int) -> tuple[bytes, int]:
+        """Bytes in which the inode at `at` is whole, and where."""
+        start, window = self._window
+        if not start <= at <= start + len(window) - INODE.size:
+            if at + INODE.size > self._size:
+                raise errdefs.data_loss(f"the layer file has nothing at byte {at}")
+            start, window = at, self._read(at, min(_WINDOW, self._size - at))
+            self._window = start, window
+        return window, at - start
 
     def _xattrs(self, nid: int, data: bytes) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
@@ -186,16 +198,31 @@ class Image:
         """
         if directory.size % BLOCK or not directory.size or directory.layout != PLAIN:
             raise _damaged(directory.nid, "its names are not in blocks")
+        nid, first, last, block = self._near
+        if nid != directory.nid or not first <= name <= last:
+            block = self._block_for(directory, name)
+        return _find_in(directory.nid, block, name)
+
+    def _block_for(self, directory: Inode, name: bytes) -> bytes:
+        """The block of the directory that has `name`, if any does."""
         start = self._inside(directory, directory.address * BLOCK, directory.size)
         low, high = 0, directory.size // BLOCK
+        block = self._read(start, BLOCK)
         while high - low > 1:
             middle = (low + high) // 2
-            block = self._read(start + middle * BLOCK, BLOCK)
-            if _name_in(block, 0, _count_in(directory.nid, block)) <= name:
-                low = middle
+            other = self._read(start + middle * BLOCK, BLOCK)
+            if _name_in(other, 0, _count_in(directory.nid, other)) <= name:
+                low, block = middle, other
             else:
                 high = middle
-        return _find_in(directory.nid, self._read(start + low * BLOCK, BLOCK), name)
+        count = _count_in(directory.nid, block)
+        self._near = (
+            directory.nid,
+            _name_in(block, 0, count),
+            _name_in(block, count - 1, count),
+            block,
+        )
+        return block
 
     def _names_in(self, nid: int, block: bytes) -> Iterator[tuple[bytes, int, int]]:
         first = DIRENT.unpack_from(block)[1]
@@ -223,9 +250,9 @@ class Image:
 
         A hardlinked file comes as often as it has names.
         """
-        seen = {self._root}
+        seen = {self.root_nid}
         names = 0
-        pending = [(b"", self.root, self._root)]
+        pending = [(b"", self.root, self.root_nid)]
         yield b"", self.root
         while pending:
             path, directory, parent = pending.pop()
@@ -277,10 +304,15 @@ class Image:
         if inode.layout == CHUNKED:
             yield from self._chunks(inode, start)
             return
-        offset = inode.content if inode.layout == INLINE else inode.address * BLOCK
-        if inode.layout == INLINE and offset % BLOCK + inode.size > BLOCK:
+        yield self._start_of(inode) + start, inode.size - start
+
+    def _start_of(self, inode: Inode) -> int:
+        """Where the content begins that is in one piece."""
+        if inode.layout == PLAIN:
+            return self._inside(inode, inode.address * BLOCK, inode.size)
+        if inode.content % BLOCK + inode.size > BLOCK:
             raise _damaged(inode.nid, "its content crosses a block's end")
-        yield self._inside(inode, offset, inode.size) + start, inode.size - start
+        return self._inside(inode, inode.content, inode.size)
 
     def _chunks(self, inode: Inode, start: int) -> Iterator[tuple[int | None, int]]:
         if inode.address > _MAX_CHUNK_BITS:
@@ -303,6 +335,8 @@ class Image:
 
     def read(self, inode: Inode, limit: int = 1 << 24) -> bytes:
         """The content, or as much of it as `limit` allows; holes are zeros."""
+        if inode.layout != CHUNKED and stat.S_IFMT(inode.mode) in (stat.S_IFREG, stat.S_IFLNK):
+            return self._read(self._start_of(inode), min(inode.size, limit)) if inode.size else b""
         pieces = []
         for offset, length in self.extents(inode):
             size = min(length, limit)

@@ -53,13 +53,12 @@ class ImageLayer:
         self._diff_id = diff_id
         try:
             self.image = Image(descriptor.fd)
-            self._root = self.image.root.nid
         except errdefs.EngineError as error:
             raise self._named(error) from error
 
     @property
     def root(self) -> ImageFile:
-        return ImageFile(self, self._root, FT_DIRECTORY, "dir")
+        return ImageFile(self, self.image.root_nid, FT_DIRECTORY, "dir")
 
     def inode(self, nid: int, entry_type: int) -> Inode:
         try:

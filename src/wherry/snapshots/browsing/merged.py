@@ -80,9 +80,7 @@ class MergedTree(FileTree):
     # --- lookup -----------------------------------------------------------------------------------
 
     def _find(self, path: bytes) -> _Found | None:
-        if not path:
-            if self._root is None:
-                raise ValueError("the tree is closed")
+        if not path and self._root:
             return self._root
         parent, _, name = path.rpartition(b"/")
         directory = self._directory(parent)
@@ -104,7 +102,12 @@ class MergedTree(FileTree):
             found = directory.find(name)
             if not found or found[0].kind != "dir":
                 return None
-            directory = _Directory.of(found)
+            try:
+                directory = _Directory.of(found)
+            except errdefs.EngineError as error:
+                if error.kind is errdefs.Kind.NOT_FOUND:
+                    return None  # gone since it was found: a container may be at work
+                raise
             at = at + b"/" + name if at else name
             self._at_hand.put(at, directory)
         return directory
