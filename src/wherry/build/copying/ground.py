@@ -73,7 +73,7 @@ class Ground:
         """The layer has `node` there now.
 
         A directory on a directory keeps what is in it; anything else replaces all that was there.
-        True if the new directory has to be opaque: the layer removed one from this place before.
+        True if the new directory has to be opaque: the layer has removed the tree's before.
         """
         parent, _, name = path.rpartition(b"/")
         children = self._open(parent).children if name else {}
@@ -84,7 +84,8 @@ class Ground:
         had_directory = place.node is None or place.node.kind == "dir"
         if node.kind == "dir":
             place.node = node
-            return place.hides and not had_directory
+            below = None if had_directory else self._below(path)
+            return below is not None and below.kind == "dir"
         children[name] = Place(node, hides=True)
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import BinaryIO, Final
 
@@ -49,7 +49,7 @@ class Placing:
             if isinstance(unit, GivenFile):
                 yield from self._given(unit)
             elif unit.archive:
-                yield from self._unpack(unit.name, lambda: unit.tree.open(unit.path))
+                yield from self._unpack(unit.name, unit.tree.open(unit.path))
             elif unit.node.kind == "dir":
                 assert walk is not None
                 yield from self._contents(unit, walk, remember=left > 0)
@@ -66,10 +66,10 @@ class Placing:
         found = self._layer.where(destination)
         yield from self._layer.make_directory(found, self._attributes.new_directory())
 
-    def _unpack(self, name: bytes, open_: Callable[[], BinaryIO]) -> Iterator[bytes]:
-        yield from self._begin(directory=True)
-        with open_() as stream:
+    def _unpack(self, name: bytes, stream: BinaryIO) -> Iterator[bytes]:
+        with stream:
             try:
+                yield from self._begin(directory=True)
                 yield from unpack(stream, self._layer, self._layer.where(self._destination))
             except errdefs.EngineError as error:
                 raise errdefs.EngineError(
@@ -80,7 +80,7 @@ class Placing:
 
     def _given(self, given: GivenFile) -> Iterator[bytes]:
         if given.unpack:
-            yield from self._unpack(encoded(given.name), given.open)
+            yield from self._unpack(encoded(given.name), given.open())
             return
         node = Node("file", given.mode, mtime_ns=given.mtime_ns, size=given.size)
         node = self._attributes.of(node)
