@@ -18,7 +18,7 @@ from wherry.errdefs import EngineError, Kind
 from wherry.images.collector import Collector, Lease
 from wherry.images.reporting import Progress, Reported, shown_as
 from wherry.layers.compression import open_layer
-from wherry.layers.tar import FILE, HARDLINK, SYMLINK, Entry, Readable, read_tar
+from wherry.layers.tar import FILE, HARDLINK, SYMLINK, Entry, TarReader, read_tar
 from wherry.spec.digest import Digest
 from wherry.spec.image import MANIFEST_MAX
 
@@ -138,12 +138,12 @@ def read_archive(stream: BinaryIO, collector: Collector, lease: Lease, seen: Pro
     return archive
 
 
-def _members(stream: BinaryIO) -> Iterator[tuple[str, Entry, Readable]]:
+def _members(stream: BinaryIO) -> Iterator[tuple[str, Entry, TarReader]]:
     for entry, data in read_tar(stream):
         yield entry.name.decode("utf-8", "backslashreplace"), entry, data
 
 
-def _document(name: str, entry: Entry, data: Readable) -> bytes:
+def _document(name: str, entry: Entry, data: TarReader) -> bytes:
     if entry.kind != FILE:
         raise errdefs.invalid(f"the archive's {name} is not a regular file")
     if entry.size > MANIFEST_MAX:
@@ -165,7 +165,7 @@ def _link_target(name: str, entry: Entry) -> str:
 
 
 def _store(
-    name: str, entry: Entry, data: Readable, collector: Collector, lease: Lease, seen: Progress
+    name: str, entry: Entry, data: TarReader, collector: Collector, lease: Lease, seen: Progress
 ) -> Member:
     named = _BLOB.match(name)
     expected = Digest.from_hex(named[1]) if named else None
@@ -215,7 +215,7 @@ def _receive(
 class _Head:
     """A member's data, with a look at how it begins."""
 
-    def __init__(self, data: Readable, size: int) -> None:
+    def __init__(self, data: TarReader, size: int) -> None:
         self.size = size
         self._data = data
         self._head = b""
@@ -229,6 +229,6 @@ class _Head:
 
     def read(self, size: int, /) -> bytes:
         if not self._head:
-            return self._data.read(size)
+            return self._data.read1(size)
         given, self._head = self._head[:size], self._head[size:]
         return given

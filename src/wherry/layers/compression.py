@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 
 from wherry import errdefs
 from wherry.layers.tar import Readable
@@ -21,6 +21,7 @@ HEAD_SIZE: Final = 16
 """How many bytes `detect` wants to see, where there are as many."""
 
 _CHUNK: Final = 1 << 17
+_READ: Final = 1 << 20
 _XZ_MEMORY: Final = 1 << 27  # its level 9 takes 65 MiB; what is written to take more is an attack
 
 # bzip2's three letters alone may begin the name of a file in a plain tar, so its first block's (or
@@ -55,7 +56,7 @@ def open_layer(stream: Readable) -> BinaryIO:
         head += chunk
     compression = detect(head)
     if compression is None:
-        return io.BufferedReader(_Plain(head, stream), _CHUNK)
+        return cast("BinaryIO", _Plain(head, stream))
     return io.BufferedReader(_Decompressed(_FORMATS[compression](), head, stream), _CHUNK)
 
 
@@ -138,11 +139,47 @@ _FORMATS: Final[dict[Compression, Callable[[], _Format]]] = {
 }
 
 
-class _Owner(io.RawIOBase):
-    """A stream for reading, made of another that it closes."""
+class _Plain(io.BufferedIOBase):
+    """A stream again, after its head was read: its bytes pass without being copied."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, head: bytes, stream: Readable) -> None:
+        self._head = head
         self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = sys.maxsize if size is None or size < 0 else size
+        data, self._head = self._head[:wanted], self._head[wanted:]
+        if not data:
+            data = _pull(self._stream, min(wanted, _READ))
+        if len(data) == wanted or not data:
+            return data
+        pieces, left = [data], wanted - len(data)
+        while left and (piece := _pull(self._stream, min(left, _READ))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(size if size >= 0 else _CHUNK)
+
+    def close(self) -> None:
+        if not self.closed:
+            _close(self._stream)
+        super().close()
+
+
+class _Decompressed(io.RawIOBase):
+    """Members one after another, each by a decompressor of its own."""
+
+    def __init__(self, form: _Format, head: bytes, stream: Readable) -> None:
+        self._stream = stream
+        self._format = form
+        self._decompressor = form.make()
+        self._input = head
+        self._ended = False
 
     def readable(self) -> bool:
         return True
@@ -151,32 +188,6 @@ class _Owner(io.RawIOBase):
         if not self.closed:
             _close(self._stream)
         super().close()
-
-
-class _Plain(_Owner):
-    """A stream again, after its head was read."""
-
-    def __init__(self, head: bytes, stream: Readable) -> None:
-        super().__init__(stream)
-        self._head = head
-
-    def readinto(self, target: "WriteableBuffer") -> int:
-        view = memoryview(target).cast("B")
-        data = self._head[: len(view)] or _pull(self._stream, len(view))
-        self._head = self._head[len(view) :]
-        view[: len(data)] = data
-        return len(data)
-
-
-class _Decompressed(_Owner):
-    """Members one after another, each by a decompressor of its own."""
-
-    def __init__(self, form: _Format, head: bytes, stream: Readable) -> None:
-        super().__init__(stream)
-        self._format = form
-        self._decompressor = form.make()
-        self._input = head
-        self._ended = False
 
     def readinto(self, target: "WriteableBuffer") -> int:
         view = memoryview(target).cast("B")

@@ -189,6 +189,15 @@ class TarReader:
             left -= len(piece)
         return b"".join(pieces)
 
+    def read1(self, size: int, /) -> bytes:
+        """At least one byte of the file's content and at most `size`, b"" at its end: what comes
+        with the least copying."""
+        piece = self._content(size)
+        whole = piece.obj
+        if isinstance(whole, bytes) and len(piece) == len(whole):
+            return whole
+        return bytes(piece)
+
     def _content(self, limit: int) -> memoryview:
         """The next bytes of the content, holes filled in; empty at its end."""
         segments = self._segments
