@@ -29,6 +29,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "INSPECT", "Show everything about containers and images"),
     "container inspect": ("inspect", "INSPECT_CONTAINER", "Show everything about containers"),
     "image inspect": ("inspect", "INSPECT_IMAGE", "Show everything about images"),
+    "build": ("build", "BUILD", "Build an image from a Dockerfile"),
+    "builder ls": ("builder", "LS", "List what builds have left for the next"),
+    "builder prune": ("builder", "PRUNE", "Remove what builds have left for the next"),
     "load": ("load", "LOAD", "Load images from a tar archive or standard input"),
     "history": ("history", "HISTORY", "Show the steps that made an image"),
     "save": ("save", "SAVE", "Save images to a tar archive"),
@@ -49,8 +52,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "kill": "kill", "list": "ps", "logs": "logs", "ls": "ps", "ps": "ps", "remove": "rm",
         "rm": "rm", "run": "run", "start": "start", "stop": "stop", "wait": "wait",
     },
+    "builder": {
+        "build": "build", "list": "builder ls", "ls": "builder ls", "prune": "builder prune",
+    },
     "image": {
-        "history": "history", "import": "import", "inspect": "image inspect",
+        "build": "build", "history": "history", "import": "import", "inspect": "image inspect",
         "list": "images", "load": "load", "ls": "images",
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
@@ -62,7 +68,7 @@ GROUPS: dict[str, dict[str, str]] = {
 # Docker's, and not ours yet: named, so that nobody searches for a typing error.
 NOT_YET = frozenset(
     (
-        "build", "builder", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
+        "bake", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
         "df", "diff", "events", "exec", "export", "login", "logout", "manifest",
         "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "rename",
         "restart", "search", "secret", "service", "stack", "stats", "swarm", "top",

@@ -174,3 +174,9 @@ def build_image(
 def output_of(event: VertexOutput) -> bytes:
     """The bytes that a step has written."""
     return a2b_base64(event["data"])
+
+
+def vertex_of(event: BuildEvent) -> str:
+    """The ID of the vertex that an event is about, "" for one about the whole build."""
+    identity = event.get("id")
+    return identity if isinstance(identity, str) else ""

@@ -214,12 +214,12 @@ class EngineClient:
 
     # Builds
 
-    def build(self, call: Call, context: Iterable[bytes] | None = None) -> Iterator[BuildEvent]:
+    def build(self, call: Call, context: Iterable[bytes] | None = None) -> BuildEvents:
         """What a build says, of a call of `building.build_image`; `context` is its tar.
 
         Raises EngineError here if the build is refused; one that fails says so in its last event.
         """
-        return _lines(self.request_apart(call, context))
+        return BuildEvents(self.request_apart(call, context))
 
     def build_output(self, path: str) -> Iterator[bytes]:
         """A result of a build, which is there to be fetched once: a tar."""
@@ -261,12 +261,44 @@ class Waiting:
         self._response.close()
 
 
+class BuildEvents:
+    """A build's events, each when it has come. Closing this early cancels the build.
+
+    Raises EngineError if the stream stops before its end.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._pieces = response.pieces()
+        self._lines: list[bytes] = []
+        self._rest = b""
+
+    def __iter__(self) -> BuildEvents:
+        return self
+
+    def __next__(self) -> BuildEvent:
+        while not self._lines:
+            *lines, self._rest = (self._rest + next(self._pieces)).split(b"\n")
+            self._lines = [line for line in reversed(lines) if line.strip()]
+        event: BuildEvent = _message(self._lines.pop())
+        return event
+
+    def wait(self, milliseconds: int) -> bool:
+        """Whether there is more to read, or comes within this time; also the stream's end."""
+        if self._lines or self._response.buffered:
+            return True
+        import select
+
+        poller = select.poll()
+        poller.register(self._response.fileno(), select.POLLIN)
+        return bool(poller.poll(milliseconds))
+
+    def close(self) -> None:
+        self._response.close()
+
+
 def messages(response: Response) -> Iterator[ProgressMessage]:
     """A body of JSON objects, one to a line."""
-    return _lines(response)
-
-
-def _lines(response: Response) -> Iterator[Any]:
     rest = b""
     for piece in response.pieces():
         *lines, rest = (rest + piece).split(b"\n")

@@ -29,26 +29,13 @@ Emit = Callable[[Event], None]
 
 
 class Builder(Protocol):
-    """Who builds: `wherry.build.builder.Builder`."""
+    """Who builds: `wherry.engine.building.workshop.Workshop`."""
 
     async def build(self, request: BuildRequest, context: Readable | None, emit: Emit) -> Built: ...
 
     async def cache(self) -> Sequence[CacheEntry]: ...
 
     async def prune(self, request: PruneRequest) -> Pruned: ...
-
-
-class NoBuilder:
-    """In the place of one."""
-
-    async def build(self, request: BuildRequest, context: Readable | None, emit: Emit) -> Built:
-        raise errdefs.not_implemented("building images: not supported by this version of Wherry")
-
-    async def cache(self) -> Sequence[CacheEntry]:
-        return []
-
-    async def prune(self, request: PruneRequest) -> Pruned:
-        return Pruned((), 0)
 
 
 class Builds:

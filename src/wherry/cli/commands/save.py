@@ -12,7 +12,7 @@ from wherry.cli.terminal import is_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
 
 def _run(context: Context, parsed: Parsed) -> int:
@@ -27,7 +27,7 @@ def _run(context: Context, parsed: Parsed) -> int:
             out_bytes(piece)
     else:
         try:
-            _write(path, archive)
+            write_archive(path, archive)
         except OSError as error:
             raise CliError(f"write {path}: {(error.strerror or '').lower()}") from error
     return 0
@@ -42,7 +42,7 @@ def _judge(path: str) -> None:
         raise CliError(f'invalid output path: "{path}" is a directory')
 
 
-def _write(path: str, archive: Iterator[bytes]) -> None:
+def write_archive(path: str, archive: Iterable[bytes]) -> None:
     """Write a file that is there whole or not at all; into a pipe or a device as it comes."""
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb", buffering=0) as output:
@@ -62,7 +62,7 @@ def _write(path: str, archive: Iterator[bytes]) -> None:
         os.close(fd)
 
 
-def _write_all(fd: int, archive: Iterator[bytes]) -> None:
+def _write_all(fd: int, archive: Iterable[bytes]) -> None:
     for piece in archive:
         rest = memoryview(piece)
         while rest:
