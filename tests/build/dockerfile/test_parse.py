@@ -25,7 +25,7 @@ from wherry.build.dockerfile import (
 )
 from wherry.errdefs import EngineError, Kind
 
-SOAK = settings(max_examples=50_000 if os.environ.get("WHERRY_SOAK") else 200, deadline=None)
+SOAK = settings(max_examples=8_000 if os.environ.get("WHERRY_SOAK") else 200, deadline=None)
 
 
 def parsed(text: str):
