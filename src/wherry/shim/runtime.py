@@ -384,7 +384,8 @@ class Runtime:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(run_dir / "rootfs")
             for name in os.listdir(run_dir):
-                os.unlink(run_dir / name)
+                with contextlib.suppress(FileNotFoundError):  # the shim takes its socket itself
+                    os.unlink(run_dir / name)
             os.rmdir(run_dir)
         except FileNotFoundError:
             return
