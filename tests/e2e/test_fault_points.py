@@ -48,12 +48,13 @@ CONTAINERS = chosen("container.create.", "container.start.")
 ENDS = chosen("container.exit.", "container.remove.")
 SNAPSHOTS = chosen("snapshots.remove.", "snapshots.prepare.")
 IMAGES = chosen("images.")
+BUILDS = chosen("build.")
 DEEPER = chosen("content.commit.", "content.delete.", "metadata.", "snapshots.apply.")
 DEEPER += chosen("snapshots.remove-layer.")
 
 
 def test_every_point_is_tried_somewhere() -> None:
-    tried = {*CONTAINERS, *ENDS, *SNAPSHOTS, *IMAGES, *DEEPER}
+    tried = {*CONTAINERS, *ENDS, *SNAPSHOTS, *IMAGES, *BUILDS, *DEEPER}
     rest = {point for point in points() if not point.startswith(tuple(ELSEWHERE))}
     assert tried == rest
     for verb in ("create", "start", "exit", "remove"):
@@ -147,4 +148,54 @@ def test_images(own_daemon: Daemon, point: str) -> None:
     for image in own_daemon.get("/images/json").json:
         if image["RepoTags"] != ["box:latest"]:
             assert own_daemon.delete(f"/images/{image['Id']}?force=1").status == 200
+    own_daemon.settled(before)
+
+
+BUILD = """FROM box:latest
+WORKDIR /work
+COPY data .
+RUN --mount=type=cache,target=/cache echo made > made && echo kept > /cache/kept
+RUN cat data made > both
+"""
+
+
+def build_life(daemon: Daemon) -> None:
+    build(daemon)
+    daemon.post("/build/prune?all=1")
+    while daemon.get("/_ping").status == 200:
+        pass
+
+
+def build(daemon: Daemon) -> str:
+    """Build the image; answers what the build has said."""
+    context = layertars.archive(
+        layertars.file("Dockerfile", BUILD.encode()), layertars.file("data", b"data")
+    )
+    answer = daemon.request(
+        "POST", "/build?t=built:1", context, {"Content-Type": "application/x-tar"}
+    )
+    assert answer.status == 200, answer
+    return answer.body.decode()
+
+
+def clear_builds(daemon: Daemon) -> None:
+    assert daemon.delete("/images/built:1?force=1").status == 200
+    assert daemon.post("/build/prune?all=1").status == 200
+
+
+@pytest.mark.parametrize("point", BUILDS)
+def test_builds(own_daemon: Daemon, point: str) -> None:
+    """After it the same build is right, and takes what was done before from the cache."""
+    build(own_daemon)  # the first one makes the builder's own folders
+    clear_builds(own_daemon)
+    before = own_daemon.picture()
+    die_at(own_daemon, point, lambda: build_life(own_daemon))
+
+    assert "Successfully tagged built:1" in build(own_daemon)
+    container = own_daemon.run("cat", "both", image="built:1", HostConfig={"NetworkMode": "none"})
+    assert own_daemon.wait(container) == 0
+    assert build(own_daemon).count("Using cache") == 4
+
+    own_daemon.clear()
+    clear_builds(own_daemon)
     own_daemon.settled(before)
