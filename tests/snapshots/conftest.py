@@ -1,6 +1,7 @@
 """A snapshotter of each driver in a directory of its own, and hands to look at what it mounts."""
 
 import contextlib
+import gc
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -83,10 +84,12 @@ def _sorted_names(shown: dict[bytes, trees.Picture]) -> dict[bytes, trees.Pictur
 
 @pytest.fixture(params=sorted(DRIVERS))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    gc.collect(1)  # a test's own exceptions hold what their functions had open
     descriptors = leaks.descriptors()
     store = Store(request.param, tmp_path / "driver")
     yield store
     assert store.leftovers() == []
+    gc.collect(1)
     assert leaks.descriptors() == descriptors
     assert not leaks.mounts(str(tmp_path))
 
