@@ -9,7 +9,16 @@ while it comes; what a step copies are ranges of that file.
 """
 
 from wherry.build.context.context import Context
+from wherry.build.context.selecting import ContextFiles, Folder, SelectedTree, ignore_patterns
 from wherry.build.context.tree import ContextTree
 from wherry.build.context.upload import open_upload
 
-__all__ = ["Context", "ContextTree", "open_upload"]
+__all__ = [
+    "Context",
+    "ContextFiles",
+    "ContextTree",
+    "Folder",
+    "SelectedTree",
+    "ignore_patterns",
+    "open_upload",
+]

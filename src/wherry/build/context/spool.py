@@ -40,6 +40,11 @@ class Spool:
         except OSError as error:
             raise errdefs.from_os_error(self._what, error) from error
 
+    @property
+    def fd(self) -> int:
+        """Stays the spool's, and open as long as that is."""
+        return self._file.fileno()
+
     def write(self, data: bytes) -> None:
         """Raises ResourceExhausted when the disk is nearly full."""
         self._reserve.spend(len(data))

@@ -77,6 +77,19 @@ class ContextTree:
         with self.open(path) as file:
             return file.read()
 
+    def locate(self, path: bytes) -> tuple[int, int] | None:
+        """(descriptor, offset) of a regular file's content; None for one with holes.
+
+        Raises NotFound for what is no regular file.
+        """
+        item = self._file(path)
+        if not item.node.size:
+            return self._spool.fd, 0
+        first = item.extents[0] if item.extents else None
+        if first is None or first[0] or first[2] != item.node.size:
+            return None
+        return self._spool.fd, first[1]
+
     def content_digest(self, path: bytes) -> bytes:
         """The SHA-256 (32 bytes) of a regular file's content, computed once for all its names.
 
