@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec.structs import replace
 
@@ -34,7 +35,6 @@ from wherry.build.state import State
 from wherry.build.threads import finish
 from wherry.images.collector import Lease
 from wherry.images.making import Made, commit
-from wherry.layers.tar import Readable
 from wherry.metadata import Transaction
 from wherry.reference import Reference
 from wherry.reference import parse as parse_reference
@@ -59,9 +59,10 @@ class Builder:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def build(
-        self, request: BuildRequest, context: Readable | None, emit: Callable[[Event], None]
+        self, request: BuildRequest, context: BinaryIO | None, emit: Callable[[Event], None]
     ) -> Built:
-        """Build, telling `emit` what happens. `context` is the upload, read by a thread.
+        """Build, telling `emit` what happens. `context` is the upload, which a
+        thread reads, and closes as soon as it has it.
 
         Raises BuildFailedError if a step failed, DockerfileError for a Dockerfile that is none, and
         other EngineErrors for what did not come so far. When it is cancelled, what is under way

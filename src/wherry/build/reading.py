@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.build.context import Context, open_upload
@@ -18,7 +18,6 @@ from wherry.build.request import BuildRequest
 from wherry.build.threads import Stop, in_thread
 from wherry.build.vertices import vertex
 from wherry.layers.files import FileTree, resolve
-from wherry.layers.tar import Readable
 
 MAX_DOCKERFILE: Final = 16 << 20
 """Bytes; so many nobody has written by hand."""
@@ -36,7 +35,7 @@ class Sources:
 
 async def sources(
     request: BuildRequest,
-    upload: Readable | None,
+    upload: BinaryIO | None,
     folder: Path,
     emit: Callable[[Event], None],
     opened: contextlib.AsyncExitStack,
@@ -53,11 +52,14 @@ async def sources(
 
 
 def _context(
-    request: BuildRequest, upload: Readable | None, folder: Path, stop: Stop
+    request: BuildRequest, upload: BinaryIO | None, folder: Path, stop: Stop
 ) -> Context | None:
     if request.remote:
         raise errdefs.not_implemented("a context from a URL is not supported yet")
-    return None if upload is None else open_upload(stop.watch(upload), folder)
+    if upload is None:
+        return None
+    with upload:
+        return open_upload(stop.watch(upload), folder)
 
 
 def _sources(request: BuildRequest, context: Context | None) -> Sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -16,10 +16,9 @@ from wherry.build.threads import finish
 from wherry.build.usage import CacheEntry, Pruned, PruneRequest
 from wherry.engine.agents import Agents
 from wherry.engine.build_outputs import BuildOutputs
-from wherry.engine.feed import Feed
+from wherry.engine.feed import borrow
 from wherry.engine.stores import Stores
 from wherry.images.image import ContainerUse
-from wherry.layers.tar import Readable
 from wherry.metadata import Transaction
 from wherry.spec.digest import Digest
 
@@ -31,7 +30,7 @@ Emit = Callable[[Event], None]
 class Builder(Protocol):
     """Who builds: `wherry.engine.building.workshop.Workshop`."""
 
-    async def build(self, request: BuildRequest, context: Readable | None, emit: Emit) -> Built: ...
+    async def build(self, request: BuildRequest, context: BinaryIO | None, emit: Emit) -> Built: ...
 
     async def cache(self) -> Sequence[CacheEntry]: ...
 
@@ -115,15 +114,14 @@ class Builds:
     ) -> Built:
         if context is None:
             return await self._builder.build(request, None, emit)
-        feed = Feed()
-        filling = asyncio.create_task(feed.fill(context))
-        upload = io.BufferedReader(feed, _BUFFER)
+        file, abandon, filling = borrow(context)
+        upload = io.BufferedReader(file, _BUFFER)
         work = asyncio.create_task(self._builder.build(request, upload, emit))
         try:
             return await asyncio.shield(work)
         finally:
             # The builder waits for its threads, and one of them may wait for bytes.
-            feed.abandon()
+            abandon()
             filling.cancel()
             work.cancel()
             await finish(work)

@@ -37,14 +37,7 @@ async def reading(
 
     Leaving this before it is done breaks the upload off, and waits until the thread has noticed.
     """
-    filling: asyncio.Future[None]
-    if isinstance(source, Lender):
-        file, abandon = source.lend()
-        filling = asyncio.get_running_loop().create_future()
-    else:
-        feed = Feed()
-        file, abandon = feed, feed.abandon
-        filling = asyncio.create_task(feed.fill(source))
+    file, abandon, filling = borrow(source)
     work = asyncio.create_task(asyncio.to_thread(_read_and_close, file, read))
     try:
         yield work
@@ -52,6 +45,18 @@ async def reading(
         abandon()
         filling.cancel()
         await asyncio.gather(work, filling, return_exceptions=True)
+
+
+def borrow(
+    source: AsyncIterator[bytes],
+) -> tuple[io.RawIOBase, Callable[[], None], "asyncio.Future[None]"]:
+    """`source` as a file for a thread, what breaks it off, and what fills it meanwhile: the three
+    that `reading` looks after."""
+    if isinstance(source, Lender):
+        file, abandon = source.lend()
+        return file, abandon, asyncio.get_running_loop().create_future()
+    feed = Feed()
+    return feed, feed.abandon, asyncio.create_task(feed.fill(source))
 
 
 def _read_and_close(file: io.RawIOBase, read: Callable[[BinaryIO], Result]) -> Result:

@@ -31,7 +31,9 @@ class Attributes:
     def of(self, node: Node) -> Node:
         """The node as it is copied."""
         mode = node.mode
-        if self.chmod is not None and node.kind != "symlink":
+        if node.kind == "symlink":
+            mode = 0o777  # all that Linux has
+        elif self.chmod is not None:
             mode = self.chmod(mode, node.kind == "dir")
         uid, gid = (node.uid, node.gid) if self.kept else (self.uid, self.gid)
         if mode == node.mode and uid == node.uid and gid == node.gid:

@@ -90,7 +90,7 @@ class _Unpacking:
             uid, gid = attributes.uid, attributes.gid
         return Node(
             entry.kind,
-            entry.mode,
+            0o777 if entry.kind == "symlink" else entry.mode,
             uid,
             gid,
             entry.mtime_ns,

@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from wherry import errdefs
 from wherry.spec import platform as platforms
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from wherry.engine.building.caches import CacheStore
     from wherry.engine.stores import Stores
     from wherry.images.image import ContainerUse
-    from wherry.layers.tar import Readable
     from wherry.spec.digest import Digest
     from wherry.spec.platform import Platform
 
@@ -52,7 +51,7 @@ class Workshop:
         self._tools: _Tools | None = None
 
     async def build(
-        self, request: BuildRequest, context: Readable | None, emit: Callable[[Event], None]
+        self, request: BuildRequest, context: BinaryIO | None, emit: Callable[[Event], None]
     ) -> Built:
         """See `build.builder.Builder`."""
         tools = await asyncio.to_thread(self._open)
