@@ -326,3 +326,35 @@ async def test_output_is_passed_on(yard: Yard) -> None:
 
     said = b"".join(event.data for event in yard.events if isinstance(event, VertexOutput))
     assert said == b"one\ntwo\n"
+
+
+async def test_what_dockerignore_takes_is_not_there(yard: Yard) -> None:
+    files = {"a": "A", "b": "B", "sub/c": "C", ".dockerignore": "b\nsub\nDockerfile\n"}
+    built = await yard.build("FROM scratch\nCOPY . /\n", files)
+    assert set(yard.files(built)) == {"a", ".dockerignore"}
+
+    with pytest.raises(EngineError, match="dockerignore"):
+        await yard.build("FROM scratch\nCOPY b /\n", files)
+
+    own = {**files, "Dockerfile.dockerignore": "a\n"}
+    built = await yard.build("FROM scratch\nCOPY b sub /\n", own)
+    assert set(yard.files(built)) == {"b", "c"}
+
+
+async def test_further_contexts_are_folders_of_the_upload_or_images(yard: Yard) -> None:
+    files = {"a": "A", "further/0/x": "X", "further/0/.dockerignore": "y", "further/0/y": "Y"}
+    built = await yard.build(
+        "FROM other AS o\nFROM start\nCOPY --from=folder . /in/\nCOPY . /main/\n"
+        "COPY --from=other /etc/group /group\n",
+        files,
+        contexts={
+            "folder": "upload:further/0",
+            "other": "docker-image://base",
+            "start": "docker-image://base",
+        },
+    )
+
+    found = set(yard.files(built))
+    assert {"in/x", "main/a", "main/Dockerfile", "group", "etc/passwd"} <= found
+    assert "in/y" not in found
+    assert not any("further" in path for path in found)

@@ -105,13 +105,12 @@ class Builder:
         given = {name: value for name, value in request.build_args.items() if value is not None}
         always = platform_arguments(self._around.host, platform, request.target, given)
         meta = global_arguments(dockerfile.meta_args, always, given, dockerfile.escape)
-        further = [name for name in sources.contexts if name]
         return Job(
             id=secrets.token_hex(8),
             request=request,
             dockerfile=dockerfile,
-            plan=plan(dockerfile, meta, request.target, further),
-            names=Names(dockerfile.stages, further),
+            plan=plan(dockerfile, meta, request.target, request.contexts),
+            names=Names(dockerfile.stages, request.contexts),
             platform=platform,
             arguments=meta,
             contexts=sources.contexts,

@@ -11,7 +11,7 @@ only when that image is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -29,6 +29,8 @@ from wherry.build.dockerfile import (
 )
 
 SCRATCH: Final = "scratch"
+IMAGE: Final = "docker-image://"
+"""Begins what a further context is that is an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,17 @@ class Plan:
 class Names:
     """What a name in FROM or `--from` means: a context, a stage, or an image, in this order."""
 
-    def __init__(self, stages: Sequence[Stage], contexts: Collection[str]) -> None:
+    def __init__(self, stages: Sequence[Stage], contexts: Mapping[str, str]) -> None:
+        """`contexts` are what the further contexts are, by their names."""
         self._stages = stages
-        self._contexts = {name.lower(): name for name in contexts}
+        self._contexts = {name.lower(): _further(name, contexts[name]) for name in contexts}
         self._indexes = {stage.name: stage.index for stage in stages if stage.name}
 
     def base(self, from_: From, index: int) -> Origin:
         """What the stage `index` stands on: of stages only an earlier one."""
         name = from_.image
         if name.lower() in self._contexts:
-            return OfContext(self._contexts[name.lower()])
+            return self._contexts[name.lower()]
         if name == SCRATCH:
             return OfNothing()
         for stage in reversed(self._stages[:index]):
@@ -109,7 +112,7 @@ class Names:
         Raises InvalidArgument for a number that no stage has.
         """
         if name.lower() in self._contexts:
-            return OfContext(self._contexts[name.lower()])
+            return self._contexts[name.lower()]
         if name.lower() in self._indexes:
             return OfStage(self._indexes[name.lower()])
         if name.isascii() and name.isdigit():
@@ -121,12 +124,13 @@ class Names:
             )
         return OfImage(name)
 
-    def known(self) -> list[str]:
-        return [*self._indexes, *self._contexts.values()]
+
+def _further(name: str, source: str) -> OfContext | OfImage:
+    return OfImage(source.removeprefix(IMAGE)) if source.startswith(IMAGE) else OfContext(name)
 
 
 def plan(
-    dockerfile: Dockerfile, meta: Mapping[str, str], target: str, contexts: Collection[str]
+    dockerfile: Dockerfile, meta: Mapping[str, str], target: str, contexts: Mapping[str, str]
 ) -> Plan:
     """The stages for `target`, a name or number, "" for the last.
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.build.context import Context, open_upload
+from wherry.build.context import Context, Folder, SelectedTree, ignore_patterns, open_upload
 from wherry.build.dockerfile import Dockerfile, parse, suggestion
 from wherry.build.events import Event, VertexStarted
 from wherry.build.materials import Material, of_tree
-from wherry.build.request import BuildRequest
+from wherry.build.plan import IMAGE
+from wherry.build.request import UPLOAD, BuildRequest
 from wherry.build.threads import Stop, in_thread
 from wherry.build.vertices import vertex
 from wherry.layers.files import FileTree, resolve
 
 MAX_DOCKERFILE: Final = 16 << 20
 """Bytes; so many nobody has written by hand."""
-
-_IGNORE: Final = ".dockerignore"
 
 
 @dataclass(frozen=True)
@@ -64,31 +63,63 @@ def _context(
 
 def _sources(request: BuildRequest, context: Context | None) -> Sources:
     """In a thread."""
-    tree: FileTree | None = context.tree if context else None
-    contexts: dict[str, Material] = {}
-    for name, source in request.contexts.items():
-        raise errdefs.not_implemented(f"the context {name}: {source} is not supported yet")
+    name = "Dockerfile"
     if request.inline is not None:
-        dockerfile = parse(request.inline, request.dockerfile)
+        name = request.dockerfile
+        dockerfile = parse(request.inline, name)
+    elif context is None:
+        raise errdefs.invalid("there is no Dockerfile: neither a context nor its text was given")
     else:
-        dockerfile = _dockerfile(request, context)
-    if tree is not None and not (context and context.only_dockerfile):
-        contexts[""] = of_tree("the build context", tree, lambda path: False)
+        name = name if context.only_dockerfile else _normal(request.dockerfile)
+        dockerfile = _dockerfile(context.tree, name)
+    contexts = _further(request.contexts, context)
+    if context is not None and not context.only_dockerfile:
+        contexts[""] = _main(context, name, hidden=_folders(request.contexts).values())
     return Sources(dockerfile, contexts)
 
 
-def _dockerfile(request: BuildRequest, context: Context | None) -> Dockerfile:
+def _main(context: Context, dockerfile: str, hidden: Collection[bytes]) -> Material:
+    patterns = ignore_patterns(context.tree, dockerfile)
+    if not patterns and not hidden:
+        return of_tree("the build context", context.tree, lambda path: False)
+    selected = SelectedTree(context.tree, patterns, hidden)
+    return of_tree("the build context", selected, selected.is_ignored)
+
+
+def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, Material]:
+    """Those that are folders of the upload, and those that are elsewhere."""
+    found: dict[str, Material] = {}
+    for name, path in _folders(contexts).items():
+        if context is None:
+            raise errdefs.invalid(f"the context {name} is a folder of an upload, and there is none")
+        tree = Folder(context.tree, path)
+        patterns = ignore_patterns(tree, "")
+        selected = SelectedTree(tree, patterns)
+        found[name] = of_tree(f'the context "{name}"', selected, selected.is_ignored)
+    for name, source in contexts.items():
+        if name not in found and not source.startswith(IMAGE):
+            raise errdefs.not_implemented(
+                f"the context {name}: {source} is neither a folder nor {IMAGE}NAME"
+            )
+    return found
+
+
+def _folders(contexts: Mapping[str, str]) -> dict[str, bytes]:
+    """Of further contexts those that are folders of the upload, and where."""
+    return {
+        name: _normal(source.removeprefix(UPLOAD)).encode(errors="surrogateescape")
+        for name, source in contexts.items()
+        if source.startswith(UPLOAD)
+    }
+
+
+def _dockerfile(tree: FileTree, name: str) -> Dockerfile:
     """Raises InvalidArgument if the context has none of that name."""
-    if context is None:
-        raise errdefs.invalid("there is no Dockerfile: neither a context nor its text was given")
-    name = "Dockerfile" if context.only_dockerfile else _normal(request.dockerfile)
-    data = read_file(context.tree, name, MAX_DOCKERFILE)
+    data = read_file(tree, name, MAX_DOCKERFILE)
     if data is None and name == "Dockerfile":
-        data = read_file(context.tree, "dockerfile", MAX_DOCKERFILE)
+        data = read_file(tree, "dockerfile", MAX_DOCKERFILE)
     if data is None:
-        raise errdefs.invalid(
-            f"Cannot locate specified Dockerfile: {name}{_near(context.tree, name)}"
-        )
+        raise errdefs.invalid(f"Cannot locate specified Dockerfile: {name}{_near(tree, name)}")
     return parse(data, name)
 
 
