@@ -4,13 +4,12 @@ Every method raises `EngineError`; a `ref` is whatever the client wrote (a name,
 of one). Cancelling a call is the client's leaving: an engine undoes what it had half done.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from wherry.build.events import Built, Event
-from wherry.build.request import BuildRequest
-from wherry.build.usage import CacheEntry, Pruned, PruneRequest
 from wherry.engine.model import (
     AttachedStream,
     AttachOptions,
@@ -30,6 +29,11 @@ from wherry.engine.model import (
     SystemVersion,
     Waiter,
 )
+
+if TYPE_CHECKING:
+    from wherry.build.events import Built, Event
+    from wherry.build.request import BuildRequest
+    from wherry.build.usage import CacheEntry, Pruned, PruneRequest
 
 # From a filter's name to the values asked for; one of the values must match, and every filter.
 Filters = dict[str, list[str]]

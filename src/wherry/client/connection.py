@@ -163,8 +163,9 @@ class Response:
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes. Raises EngineError if it stops before its end."""
         while True:
-            events, self._events = self._events, []
-            for event in events:
+            # One by one, so that `buffered` knows of those that are left.
+            while self._events:
+                event = self._events.pop(0)
                 if isinstance(event, Data):
                     yield event.data
             if self._parser.done:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -62,7 +62,8 @@ class Agents:
         async with contextlib.AsyncExitStack() as undo:
             try:
                 self._parent.mkdir(0o700, parents=True, exist_ok=True)
-                folder = Path(tempfile.mkdtemp(dir=self._parent))
+                folder = self._parent / secrets.token_hex(8)
+                folder.mkdir(0o700)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 found: dict[str, Path] = {}
                 for number, (name, session) in enumerate(agents.items()):

@@ -11,11 +11,9 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wherry import errdefs
-from wherry.build.events import Built, Fetchable
-from wherry.build.request import BuildRequest, Output
 from wherry.engine.flattening import flatten
 from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
@@ -23,6 +21,10 @@ from wherry.images import saving
 from wherry.images.image import ContainerUse
 from wherry.reference import Reference, parse
 from wherry.spec.digest import Digest
+
+if TYPE_CHECKING:
+    from wherry.build.events import Built, Fetchable
+    from wherry.build.request import BuildRequest, Output
 
 log = logging.getLogger("wherry.engine")
 
@@ -62,6 +64,8 @@ class BuildOutputs:
 
     def offer(self, request: BuildRequest, built: Built, unwanted: bool) -> tuple[Fetchable, ...]:
         """What the client may fetch now. `unwanted`: the image is to go after that."""
+        from wherry.build.events import Fetchable
+
         result = _Result(Digest(built.image), unwanted)
         offered: list[Fetchable] = []
         for index, output in enumerate(request.outputs):

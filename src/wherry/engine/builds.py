@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 import msgspec
 
 from wherry import errdefs
-from wherry.build.events import Built, Event
-from wherry.build.request import BuildRequest
 from wherry.build.threads import finish
-from wherry.build.usage import CacheEntry, Pruned, PruneRequest
 from wherry.engine.agents import Agents
 from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.feed import borrow
@@ -22,9 +19,14 @@ from wherry.images.image import ContainerUse
 from wherry.metadata import Transaction
 from wherry.spec.digest import Digest
 
+if TYPE_CHECKING:
+    from wherry.build.events import Built, Event
+    from wherry.build.request import BuildRequest
+    from wherry.build.usage import CacheEntry, Pruned, PruneRequest
+
 _BUFFER: Final = 1024 * 1024
 
-Emit = Callable[[Event], None]
+Emit: TypeAlias = "Callable[[Event], None]"
 
 
 class Builder(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from typing import Final
 
@@ -34,6 +33,8 @@ class Spool:
             return
         try:
             if self._fd < 0:
+                import tempfile  # seldom needed: most clients read what they are sent
+
                 self._fd = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
             rest = memoryview(data)
             while rest:

@@ -18,18 +18,21 @@ from wherry.client.building import output_of, vertex_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wherry.client.building import BuildEvent, VertexStarted, VertexStatus
+    from wherry.client.building import BuildEvent, VertexStatus
 
 _MAX_LINE = 64 * 1024
 _STATUS_PAUSE = 1.0
+_SHOWN_AFTER = 0.1
 
 
 class _Vertex:
-    """What is shown of one vertex; `rest` is a line that has not come to its end."""
+    """What is shown of one vertex. `number` is 0 until something is; `rest` is a line that has not
+    come to its end.
+    """
 
-    def __init__(self, number: int, name: str) -> None:
-        self.number = number
+    def __init__(self, name: str) -> None:
         self.name = name
+        self.number = 0
         self.began = time.monotonic()
         self.rest = b""
         self.cached = False
@@ -37,10 +40,15 @@ class _Vertex:
 
 
 class Plain:
-    """Events in, lines out, each as soon as it is whole."""
+    """Events in, lines out, each as soon as it is whole.
+
+    A vertex that begins is shown when it has something to say, or takes its time: so most of them
+    stand together, although several go on at once.
+    """
 
     def __init__(self) -> None:
         self._vertices: dict[str, _Vertex] = {}
+        self._shown = 0
         self._last: _Vertex | None = None
 
     def sent(self, size: int) -> None:
@@ -49,26 +57,27 @@ class Plain:
     def show(self, event: BuildEvent) -> None:
         """Show what there is to show of an event."""
         if event["type"] == "vertex-started":
-            self._start(event)
+            name = event.get("name", "")
+            if name:
+                self._vertices[event["id"]] = _Vertex(name)
         elif event["type"] == "warning":
             if not event.get("rule"):
-                self._write(f"WARNING: {event['message']}\n".encode())
+                err_bytes(encode(f"WARNING: {event['message']}\n"))
         else:
             vertex = self._vertices.get(vertex_of(event))
             if vertex is not None:
                 self._go_on(vertex, event)
+        self.tick()
 
     def tick(self) -> None:
-        """Time goes by, which changes nothing here."""
+        """Show who began a while ago."""
+        now = time.monotonic()
+        for vertex in self._vertices.values():
+            if not vertex.number and now - vertex.began > _SHOWN_AFTER:
+                self._turn_to(vertex)
 
     def close(self) -> None:
         """All was said."""
-
-    def _start(self, event: VertexStarted) -> None:
-        name = event.get("name", "")
-        if name:
-            vertex = self._vertices[event["id"]] = _Vertex(len(self._vertices) + 1, name)
-            self._say(vertex, name)
 
     def _go_on(self, vertex: _Vertex, event: BuildEvent) -> None:
         if event["type"] == "vertex-output":
@@ -98,7 +107,7 @@ class Plain:
         line = line.rstrip(b"\r").rpartition(b"\r")[2]
         seconds = time.monotonic() - vertex.began
         self._turn_to(vertex)
-        self._write(b"#%d %.3f %s\n" % (vertex.number, seconds, line))
+        err_bytes(b"#%d %.3f %s\n" % (vertex.number, seconds, line))
 
     def _show_status(self, vertex: _Vertex, event: VertexStatus) -> None:
         current, total = event["current"], event.get("total", 0)
@@ -110,19 +119,21 @@ class Plain:
             self._say(vertex, f"{event['what']} {human_size(current, 3)}{of}")
 
     def _end(self, vertex: _Vertex, how: str) -> None:
+        """The last of a vertex, which is shown in any case."""
         if vertex.rest:
             self._show_line(vertex, vertex.rest)
         self._say(vertex, how)
 
     def _say(self, vertex: _Vertex, text: str) -> None:
         self._turn_to(vertex)
-        self._write(encode(f"#{vertex.number} {text}\n"))
+        err_bytes(encode(f"#{vertex.number} {text}\n"))
 
     def _turn_to(self, vertex: _Vertex) -> None:
         """Between lines of different vertices there is an empty one."""
         if self._last not in (None, vertex):
-            self._write(b"\n")
+            err_bytes(b"\n")
         self._last = vertex
-
-    def _write(self, data: bytes) -> None:
-        err_bytes(data)
+        if not vertex.number:
+            self._shown += 1
+            vertex.number = self._shown
+            err_bytes(encode(f"#{vertex.number} {vertex.name}\n"))
