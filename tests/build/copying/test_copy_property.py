@@ -20,7 +20,7 @@ sources = st.one_of(paths, st.sampled_from([".", "/", "a/..", "../b"]))
 destinations = st.tuples(paths, st.sampled_from(["", "/"])).map("".join) | st.just("/")
 
 
-@settings(max_examples=20_000 if SOAK else 100, deadline=None)
+@settings(max_examples=3_000 if SOAK else 100, deadline=None)
 @given(
     trees(),
     trees(),

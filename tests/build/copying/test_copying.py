@@ -246,3 +246,10 @@ def test_the_layer_is_the_same_each_time_and_can_be_mounted(tmp_path: Path) -> N
     assert seen[b"x/h/1"].names == (b"x/h/1", b"x/h/2")
     assert seen[b"x/dir/sub/two"].content == b"2"
     assert seen[b"x/dir"].mode == 0o750
+
+
+def test_symlinks_have_the_mode_that_linux_gives_them() -> None:
+    tree = MemoryTree({"d/l": Node("symlink", 0o640, link=b"x")})
+    assert entries(plan(tree, "d", upon=EMPTY))["l"].mode == 0o777
+    same = MemoryTree({"d/l": Node("symlink", 0o777, link=b"x")})
+    assert plan(tree, "d").digest == plan(same, "d").digest

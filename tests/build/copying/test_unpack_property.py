@@ -56,7 +56,7 @@ def unpacked(files: Files, archived: list[Member]) -> None:
         files[path] = new
 
 
-@settings(max_examples=20_000 if SOAK else 100, deadline=None)
+@settings(max_examples=3_000 if SOAK else 100, deadline=None)
 @given(trees(), trees(), st.lists(members, min_size=1, max_size=6), names)
 def test_the_result_is_that_of_a_chroot(
     outside: Files, inside: Files, archived: list[Member], to: str
