@@ -13,6 +13,7 @@ Paths are those inside the root, without symlinks. What lies in other mounts is 
 
 import json
 import os
+from typing import TypedDict
 
 from wherry.libcontainer.inroot import Root
 
@@ -22,6 +23,14 @@ NOTES = "mountpoints"
 # The kernel's file systems have their places in every image; who has none keeps what was made, as
 # with every other engine.
 _KEPT = ("/dev/", "/proc/", "/sys/")
+
+
+class Notes(TypedDict):
+    """The content of the file."""
+
+    made: list[str]
+    above: dict[str, list[int]]
+
 
 Attributes = tuple[int, int, int, int]
 """Mode, uid, gid, and the time of the last change in nanoseconds."""
@@ -58,17 +67,27 @@ class MakingRoot(Root):
         """Write down what was made. No file is written if it is nothing. Raises OSError."""
         if not self.made:
             return
-        above = {}
+        above: dict[str, list[int]] = {}
         for directory, before in self.above.items():
             now = self._look(directory)
             above[directory] = [*before, now.st_mtime_ns, now.st_ctime_ns]
-        document = json.dumps({"made": self.made, "above": above}).encode()
+        notes: Notes = {"made": self.made, "above": above}
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(path, flags, 0o600)
         try:
-            os.write(fd, document)
+            os.write(fd, json.dumps(notes).encode())
         finally:
             os.close(fd)
+
+
+def read_notes(path: str) -> Notes | None:
+    """None if nothing was noted. Raises OSError, or ValueError for what is no such file."""
+    try:
+        with open(path, "rb") as file:
+            notes: Notes = json.load(file)
+    except FileNotFoundError:
+        return None
+    return notes
 
 
 def _path_of(fd: int) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry import errdefs
+from wherry.libcontainer.mountpoints import NOTES, Notes, read_notes
 from wherry.linux import cgroups, seccomp
 from wherry.linux.mounts import ImagesRoot, RootMount, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
@@ -24,7 +25,7 @@ from wherry.shim.order import Details, Order, encode
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
 
-__all__ = ["Attach", "Exit", "Runtime", "Start", "StartError", "Task"]
+__all__ = ["Attach", "Exit", "Notes", "Runtime", "Start", "StartError", "Task"]
 
 log = logging.getLogger("wherry.shim")
 
@@ -376,6 +377,18 @@ class Runtime:
                 task.close()
                 await asyncio.to_thread(end_shim, lambda: _connect(run_dir), 0.0)
         return await asyncio.to_thread(self._bury, container_id)
+
+    def mountpoints(self, container_id: str) -> Notes | None:
+        """Which mount points its start has made in its root, if it was to note them.
+
+        Raises EngineError.
+        """
+        try:
+            return read_notes(str(self.run_dir(container_id) / NOTES))
+        except (OSError, ValueError) as error:
+            raise errdefs.internal(
+                f"reading which mount points {container_id[:12]} has got: {error}"
+            ) from error
 
     def forget(self, container_id: str) -> None:
         """Remove the shim's folder: its exit has been recorded elsewhere."""

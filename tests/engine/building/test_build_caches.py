@@ -45,7 +45,7 @@ async def test_shared_ones_are_one(store: CacheStore) -> None:
     async with contextlib.AsyncExitStack() as stack:
         assert [await held(stack, store, wish()) for _ in range(3)] == ["0", "0", "0"]
         assert await held(stack, store, wish("private")) == "1"
-        assert await held(stack, store, wish()) == "0"
+        await asyncio.create_task(held(stack, store, wish()))
     (first, second) = await store.entries()
     assert (first.usage_count, second.usage_count, first.in_use) == (4, 1, False)
     assert first.description == 'cached mount with id "id"'
@@ -53,11 +53,31 @@ async def test_shared_ones_are_one(store: CacheStore) -> None:
 
 
 async def test_private_ones_are_used_again(store: CacheStore) -> None:
+    started: list[str] = []
+    all_there = asyncio.Event()
+
+    async def use(sharing: str, number: int) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            started.append(await held(stack, store, wish(sharing)))
+            if len(started) == number:
+                all_there.set()
+            await all_there.wait()
+
+    await asyncio.gather(*(use("private", 3) for _ in range(3)))
+    assert sorted(started) == ["0", "1", "2"]
+    started.clear()
+    all_there.clear()
+    # Nobody else writes into a private one.
+    await asyncio.gather(use("private", 3), use("shared", 3), use("shared", 3))
+    assert started == ["0", "1", "1"]
+
+
+@pytest.mark.parametrize("sharing", ["private", "locked"])
+async def test_one_cache_in_two_places_of_a_step(store: CacheStore, sharing: str) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        assert [await held(stack, store, wish("private")) for _ in range(3)] == ["0", "1", "2"]
-    async with contextlib.AsyncExitStack() as stack:
-        assert await held(stack, store, wish("private")) == "0"
-        assert await held(stack, store, wish()) == "1"  # nobody else writes into a private one
+        assert [await held(stack, store, wish(sharing)) for _ in range(2)] == ["0", "0"]
+    (entry,) = await store.entries()
+    assert not entry.in_use
 
 
 async def test_locked_ones_are_waited_for(store: CacheStore) -> None:
@@ -77,7 +97,7 @@ async def test_locked_ones_are_waited_for(store: CacheStore) -> None:
 
 async def test_one_who_waits_can_leave(store: CacheStore) -> None:
     async with store.acquire(wish("locked")):
-        waiting = asyncio.create_task(store.acquire(wish("locked")).__aenter__())
+        waiting = asyncio.ensure_future(store.acquire(wish("locked")).__aenter__())
         await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

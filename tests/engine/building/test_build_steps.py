@@ -244,14 +244,15 @@ DAEMON = """
     import asyncio, sys
     from pathlib import Path
     from steps import opened
-    from wherry.build.protocols import LayersMount
+    from wherry.build.protocols import LayersMount, SocketMount
     from wherry.engine.settings import Settings
 
     async def main(data, exec_, parent):
         async with opened(Settings(Path(data), Path(exec_), cgroup_parent=parent)) as bench:
-            mount = LayersMount("/m", tuple(bench.stack), writable=True)
+            layers = LayersMount("/m", tuple(bench.stack), writable=True)
+            mounts = (layers, SocketMount("/s", Path("/nobody")))
             command = "echo hi; while :; do echo x >> /file; done"
-            step = bench.step("sh", "-c", command, mounts=(mount,))
+            step = bench.step("sh", "-c", command, mounts=mounts)
             await asyncio.to_thread(bench.stores.snapshots.prepare, step.id, bench.stack)
             await bench.executor.run(step, lambda stream, data: print(step.id, flush=True))
 

@@ -58,12 +58,12 @@ class About(msgspec.Struct, kw_only=True):
 
 @dataclass(eq=False)
 class Folder:
-    """One folder of a cache, and who has it now."""
+    """One folder of a cache, and who has it now; `alone`, who has it for itself."""
 
     name: str
     about: About
     holders: int = 0
-    alone: bool = False
+    alone: asyncio.Task[object] | None = None
 
     @property
     def identity(self) -> str:
@@ -86,7 +86,8 @@ class CacheStore:
     async def acquire(self, request: CacheRequest) -> AsyncIterator[Path]:
         """A folder, for as long as the context lasts. `shared` is had with other shared users,
         `private` alone, one more being made while others have all there are; `locked` alone, and
-        others are waited for. Raises EngineError."""
+        others are waited for. A task that has one alone and asks again gets the same: a step may
+        mount a cache in two places. Raises EngineError."""
         await self._load()
         folder = await self._take(request)
         try:
@@ -99,19 +100,22 @@ class CacheStore:
         async with self._changed:
             while True:
                 known = [one for one in self._folders.values() if one.identity == identity]
-                folder = _fitting(known, request.sharing == "shared")
+                folder = _fitting(known, request.sharing == "shared", asyncio.current_task())
                 if folder is None and not (known and request.sharing == "locked"):
                     # Made while the lock is held: who wants the same one finds it whole.
                     folder = await self._make(request, f"{identity}-{_free_number(known)}")
                 if folder is not None:
                     folder.holders += 1
-                    folder.alone = request.sharing != "shared"
+                    if request.sharing != "shared":
+                        folder.alone = asyncio.current_task()
                     return folder
                 await self._changed.wait()
 
     async def _release(self, folder: Folder) -> None:
         async with self._changed:
             folder.holders -= 1
+            if not folder.holders:
+                folder.alone = None
             folder.about.used = time.time_ns()
             folder.about.uses += 1
             self._changed.notify_all()
@@ -251,12 +255,11 @@ def _identity(request: CacheRequest) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def _fitting(known: list[Folder], shared: bool) -> Folder | None:
-    """One that can be had at once; shared ones are joined before another is taken."""
-    if shared:
-        for folder in known:
-            if folder.holders and not folder.alone:
-                return folder
+def _fitting(known: list[Folder], shared: bool, task: asyncio.Task[object] | None) -> Folder | None:
+    """One that can be had at once; what can be joined is, before another is taken."""
+    for folder in known:
+        if folder.holders and (folder.alone is task if folder.alone else shared):
+            return folder
     return next((folder for folder in known if not folder.holders), None)
 
 

@@ -76,8 +76,8 @@ class StepExecutor:
         """In a thread: nothing is left but the snapshot, and nothing in that of our own doing."""
         stores = self._stores
         try:
-            root = stores.snapshots.mounts(step.id)
-            traces.remove_mountpoints(stores.runtime.run_dir(step.id), root)
+            if notes := stores.runtime.mountpoints(step.id):
+                traces.remove_mountpoints(notes, stores.snapshots.mounts(step.id))
             for key in composed.keys:
                 stores.snapshots.remove(key)
         except errdefs.EngineError as error:

@@ -9,40 +9,25 @@ there meanwhile: no symlink is followed, and nothing is removed that is more tha
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 from wherry import errdefs
-from wherry.libcontainer import mountpoints
 from wherry.linux.mounts import BindRoot
 from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 if TYPE_CHECKING:
     from wherry.linux.mounts import RootMount
+    from wherry.shim.runtime import Notes
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class _Notes(TypedDict):
-    made: list[str]
-    above: dict[str, list[int]]  # mode, uid, gid, mtime before; mtime, ctime after
-
-
-def remove_mountpoints(run_dir: Path, root: RootMount) -> None:
-    """Remove what is noted in the shim's folder from the snapshot whose mount is `root`; blocks.
-
-    Raises EngineError if the notes or the disk can't be read.
-    """
-    try:
-        notes: _Notes = json.loads((run_dir / mountpoints.NOTES).read_bytes())
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise errdefs.internal(f"reading which mount points were made: {error}") from error
+def remove_mountpoints(notes: Notes, root: RootMount) -> None:
+    """Remove what is noted from the snapshot whose mount is `root`; blocks. Raises EngineError if
+    the disk can't be read."""
     own = not isinstance(root, BindRoot)
     try:
         tree = os.open(root.source if isinstance(root, BindRoot) else root.upper, _DIRECTORY)
@@ -54,7 +39,7 @@ def remove_mountpoints(run_dir: Path, root: RootMount) -> None:
         raise errdefs.from_os_error("removing mount points from a step's layer", error) from error
 
 
-def _remove(tree: int, notes: _Notes, own: bool) -> None:
+def _remove(tree: int, notes: Notes, own: bool) -> None:
     """`own`: the tree has nothing but the step's changes."""
     untouched = {
         path: attributes
