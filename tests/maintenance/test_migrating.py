@@ -1,18 +1,16 @@
 """A data root goes from each driver to each other, killed wherever that hurts."""
 
-import json
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 
+import dying
 import pytest
 from dataroots import CONTAINERS, DRIVERS, NAMES, copy, opened, pictures
+from dying import Worker
 
 import wherry
 from wherry.errdefs import EngineError, Kind
@@ -43,72 +41,20 @@ MUST_BE_REACHED = {
     for point in re.findall(r'\bfault\("([\w.-]+)"\)', path.read_text())
 }
 
-# One process imports, and a child of it works and dies, over and over. The child notes each fault
-# point that it comes to, and dies at the one whose turn it is.
-WORKER = """
-import json, os, signal, sys
-from contextlib import closing
-from pathlib import Path
-from wherry import faults
+WORK = """
 from wherry.maintenance.migrating import Migration
 from wherry.maintenance.root import DataRoot
-from wherry.snapshots import directory
 
-os.fsync = lambda fd: None  # a killed process loses nothing that the kernel has
-directory.syncfs = lambda fd: None
-
-class Turn(str):
-    def __new__(cls, turn, log):
-        self = super().__new__(cls)
-        self.turn, self.log = turn, log
-        return self
-    def __eq__(self, name):
-        os.write(self.log, name.encode() + b"\\n")
-        self.turn -= 1
-        return self.turn == 0
-    __hash__ = None
-
-for line in sys.stdin:
-    root, target, turn = json.loads(line)
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        faults._armed = Turn(turn, write)
-        code = 1
-        try:
-            with closing(DataRoot.open(Path(root))) as stores:
-                Migration(stores, target).run(lambda done, total: None)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as log:
-        names = log.read().split()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    print(json.dumps([code, names]), flush=True)
+def work(root, target):
+    with closing(DataRoot.open(root)) as stores:
+        Migration(stores, target).run(lambda done, total: None)
 """
-
-
-class Worker:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def run(self, root: Path, target: str, turn: int = 0) -> tuple[bool, list[str]]:
-        """Whether it was killed, at the fault point whose turn it was; those that it came to."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(root), target, turn]) + "\n")
-        self._process.stdin.flush()
-        code, names = json.loads(self._process.stdout.readline())
-        assert code in (0, -signal.SIGKILL), code
-        return code != 0, names
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", WORKER], text=True, **pipes) as process:
-        yield Worker(process)
+    with dying.worker(WORK) as made:
+        yield made
 
 
 def judge(root: Path, target: str, before: dict, load: bool = True) -> None:

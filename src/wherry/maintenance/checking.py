@@ -75,6 +75,7 @@ class Check:
         self._each(layers, weights, self._layer)
         broken = Broken()
         if self._records is not None:
+            self._look_for_layers({*self._records.layers} - {*layers})
             mendable = set(self._sources)
             broken = References(root, self._records, self._findings, mendable).examine()
         self._findings.checked = {
@@ -212,6 +213,20 @@ class Check:
                 self._sources[diff_id] = sources
             self._findings.layers[diff_id] = self._findings.add(
                 Problem("layer", diff_id, what + used, remedy)
+            )
+
+    def _look_for_layers(self, missing: set[Digest]) -> None:
+        """Those that are nowhere, but can be made anew: a repair may have been interrupted while
+        it did. Of the others their images speak."""
+        for diff_id in sorted(missing):
+            if self._root.snapshots is None or not (sources := self._stored_sources(diff_id)):
+                continue
+            users = ", ".join(self._records.users(layer=diff_id)) if self._records else ""
+            used = f"; it is a part of {users}" if users else ""
+            remedy = f"{_REPAIR} makes it anew from {sources[0].where}"
+            self._sources[diff_id] = sources
+            self._findings.layers[diff_id] = self._findings.add(
+                Problem("layer", diff_id, f"it is missing{used}", remedy)
             )
 
     def _own_source(self, diff_id: Digest, snapshots: DirectorySnapshotter) -> list[Source]:

@@ -75,7 +75,8 @@ def _mend_references(root: DataRoot, checked: Checked, records: Records) -> None
     """Damaged blobs and layers are away now: whoever names what is not there is broken."""
     findings = checked.findings
     known = {id(problem) for problem in findings.problems}
-    now = References(root, records, findings, {*findings.layers}).examine()
+    stored = {*root.snapshots.layers()} if root.snapshots else set()
+    now = References(root, records, findings, {*findings.layers} & stored).examine()
     # The check has spoken of these already, in the words of before the repair.
     findings.problems = [problem for problem in findings.problems if id(problem) in known]
     before = checked.broken

@@ -61,7 +61,8 @@ class Records:
 
 
 class References:
-    """One look at all of them. `mendable` are damaged layers that will be made anew."""
+    """One look at all of them. `mendable` are damaged or missing layers that will be made anew, or
+    were."""
 
     def __init__(
         self, root: DataRoot, records: Records, findings: Findings, mendable: Iterable[Digest]
@@ -72,7 +73,7 @@ class References:
         self._blobs = set(root.content.digests()) - set(findings.blobs)
         snapshots = root.snapshots
         self._stored = set(snapshots.layers()) if snapshots else set()
-        self._layers = self._stored - (set(findings.layers) - set(mendable))
+        self._layers = (self._stored - set(findings.layers)) | set(mendable)
         self._keys = set(snapshots.keys()) if snapshots else set()
         self._keeps_tar = bool(snapshots and snapshots.keeps_tar)
         self.broken = Broken()
