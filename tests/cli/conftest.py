@@ -124,6 +124,12 @@ def wherry(canned: CannedDaemon, short_path: Path) -> Invocation:
     return Invocation(WHERRY, canned.path, str(short_path))
 
 
+@pytest.fixture
+def invocation() -> Callable[[str, str], Invocation]:
+    """Makes our command line for a socket and a home."""
+    return lambda socket_path, home: Invocation(WHERRY, socket_path, home)
+
+
 @functools.cache
 def _docker_major() -> int:
     """Debian's docker.io brings a CLI that is years older than its daemon's API."""

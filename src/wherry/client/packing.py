@@ -34,7 +34,7 @@ def pack(
     """The entries of a folder, without the archive's `END`, in pieces of about `PIECE` bytes.
 
     `patterns` match what is left out; the files `kept`, paths below `root`, are sent in any case.
-    Names begin with `prefix`. Sockets are left out, as Docker does. Raises PackError.
+    Names begin with `prefix`, a folder and its slash. Sockets are left out, as Docker does. Raises PackError.
     """
     waiting: list[bytes] = []
     size = 0
@@ -68,6 +68,8 @@ class _Folder:
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def entries(self) -> Iterator[bytes]:
+        if self._prefix:
+            yield _entry(os.fsencode(self._prefix), b"5", 0o755, 0, 0)
         todo: list[tuple[str, int]] = [("", 0)]
         while todo:
             folder, verdict = todo.pop()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DOCKERFILE = "Dockerfile"
 IGNORE = ".dockerignore"
-_UPLOADED = ".wherry-contexts"
+_UPLOADED = ".wherry-context-"
 _URLS = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 
 
@@ -101,7 +101,7 @@ class _Local:
         name = self._dockerfile(file)
         source.query.append(("dockerfile", name))
         for number, further in enumerate(folders):
-            source.contexts[further] = f"upload:{_UPLOADED}/{number}"
+            source.contexts[further] = f"upload:{_UPLOADED}{number}"
 
     def packed(self) -> Iterator[bytes]:
         """The archive. Raises CliError for what cannot be read."""
@@ -112,7 +112,7 @@ class _Local:
             yield from pack(self._root, patterns, self._kept)
             for number, folder in enumerate(self._folders.values()):
                 own = _ignored(folder, "")
-                yield from pack(folder, own, (), f"{_UPLOADED}/{number}/")
+                yield from pack(folder, own, (), f"{_UPLOADED}{number}/")
         except PackError as error:
             raise CliError(f"unable to send the build context: {error}") from error
         yield b"".join(pack_file(name, data) for name, data in self._added) + END

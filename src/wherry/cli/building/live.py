@@ -89,6 +89,7 @@ class Live:
         if self._vertices:
             self._draw(last=True)
         self._height = 0
+        self._vertices = {}
 
     def _draw(self, last: bool = False) -> None:
         self._drawn = time.monotonic()
