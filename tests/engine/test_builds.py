@@ -1,0 +1,208 @@
+"""Builds as the engine leads them: uploads, cancelling, agents, and the files of a tree."""
+
+import asyncio
+import io
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from wherry.build.events import Built
+from wherry.build.request import BuildRequest
+from wherry.engine.agents import MAX_OFFERS, Agents
+from wherry.engine.builds import Builds
+from wherry.engine.flattening import flatten
+from wherry.errdefs import EngineError
+from wherry.layers.files import Node
+
+
+class Builder:
+    """Does what a test says, in a thread where it reads."""
+
+    def __init__(self, work) -> None:
+        self.work = work
+        self.ended = asyncio.Event()
+
+    async def build(self, request, context, emit) -> Built:
+        try:
+            return await self.work(request, context, emit)
+        finally:
+            self.ended.set()
+
+
+def builds(work, tmp_path: Path) -> tuple[Builds, Builder]:
+    stores = SimpleNamespace(settings=SimpleNamespace(exec_root=tmp_path), database=None)
+    builder = Builder(work)
+    return Builds(stores, builder, list), builder  # type: ignore[arg-type]
+
+
+async def pieces(*parts: bytes, forever: bool = False):
+    for part in parts:
+        yield part
+    if forever:
+        await asyncio.Event().wait()
+
+
+def silent(event) -> None:
+    pass
+
+
+async def test_the_upload_is_a_file_for_the_builder(tmp_path: Path) -> None:
+    read = []
+
+    async def work(request, context, emit):
+        with context:
+            read.append(await asyncio.to_thread(context.read))
+        return Built()
+
+    running, _ = builds(work, tmp_path)
+    await running.build(BuildRequest(), pieces(b"a", b"b"), silent)
+    assert read == [b"ab"]
+
+
+async def test_cancelling_does_not_wait_for_an_upload_that_stalls(tmp_path: Path) -> None:
+    reading = asyncio.Event()
+
+    async def work(request, context, emit):
+        task = asyncio.ensure_future(asyncio.to_thread(context.read))
+        reading.set()
+        try:
+            await asyncio.shield(task)
+        finally:
+            await asyncio.wait([task])
+        return Built()
+
+    running, builder = builds(work, tmp_path)
+    source = pieces(b"some", forever=True)
+    task = asyncio.create_task(running.build(BuildRequest(id="x"), source, silent))
+    await reading.wait()
+    await running.cancel("x")
+    with pytest.raises(EngineError, match="the build x was cancelled"):
+        await asyncio.wait_for(task, 5)
+    assert builder.ended.is_set()
+    await running.cancel("unknown")
+
+
+async def test_the_client_s_leaving_is_a_cancellation(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    async def work(request, context, emit):
+        began.set()
+        await asyncio.Event().wait()
+
+    running, builder = builds(work, tmp_path)
+    for identity in ("", "x"):
+        builder.ended.clear()
+        began.clear()
+        task = asyncio.create_task(running.build(BuildRequest(id=identity), None, silent))
+        await began.wait()
+        if identity:
+            with pytest.raises(EngineError, match="under way already"):
+                await running.build(BuildRequest(id=identity), None, silent)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert builder.ended.is_set()
+
+
+async def lend(agents: Agents, listener: Path):
+    """A client's offer, as the daemon has it; and the client's end of it."""
+    accepted: asyncio.Future = asyncio.get_running_loop().create_future()
+
+    async def accept(reader, writer) -> None:
+        accepted.set_result(writer)
+
+    server = await asyncio.start_unix_server(accept, listener)
+    client = await asyncio.open_unix_connection(listener)
+    writer = await accepted
+    server.close()
+    task = asyncio.create_task(agents.lend("session", "default", writer.transport, b""))
+    return client, task
+
+
+async def test_an_agent_is_lent_one_conversation_at_a_time(tmp_path: Path) -> None:
+    agents = Agents(tmp_path / "agents")
+    async with agents.sockets({"default": "session"}) as sockets:
+        step = asyncio.create_task(asyncio.open_unix_connection(sockets["default"]))
+        (reader, writer), task = await lend(agents, tmp_path / "l")
+        step_reader, step_writer = await step
+        step_writer.write(b"question")
+        assert await reader.read(100) == b"question"
+        writer.write(b"answer")
+        assert await step_reader.read(100) == b"answer"
+        step_writer.close()
+        assert await reader.read() == b""
+        writer.close()
+        await asyncio.wait_for(task, 5)
+    assert not list((tmp_path / "agents").iterdir())
+
+
+async def test_offers_end_with_their_client_and_are_not_too_many(tmp_path: Path) -> None:
+    agents = Agents(tmp_path / "agents")
+    (_, writer), task = await lend(agents, tmp_path / "l")
+    writer.close()
+    await asyncio.wait_for(task, 5)
+    offers = [await lend(agents, tmp_path / f"l{number}") for number in range(MAX_OFFERS + 1)]
+    (reader, _), last = offers[-1]
+    assert await reader.read() == b""
+    await last
+    for (_, writer), task in offers[:-1]:
+        writer.close()
+        await asyncio.wait_for(task, 5)
+
+
+async def test_without_agents_nothing_is_made(tmp_path: Path) -> None:
+    async with Agents(tmp_path / "agents").sockets({}) as sockets:
+        assert sockets == {}
+    assert not (tmp_path / "agents").exists()
+
+
+class Tree:
+    """Files that are only said to be there."""
+
+    def __init__(self, nodes: dict[bytes, Node], contents: dict[bytes, bytes]) -> None:
+        self.nodes = nodes
+        self.contents = contents
+
+    def node(self, path: bytes) -> Node | None:
+        return self.nodes.get(path)
+
+    def names(self, path: bytes) -> list[bytes]:
+        before = path + b"/" if path else b""
+        below = [name for name in self.nodes if name.startswith(before) and name != path]
+        return sorted({name[len(before) :].split(b"/")[0] for name in below} - {b""})
+
+    def open(self, path: bytes) -> io.BytesIO:
+        return io.BytesIO(self.contents[path])
+
+
+def test_a_tree_becomes_a_tar() -> None:
+    nodes = {
+        b"": Node("dir", 0o755),
+        b"bin": Node("dir", 0o755, mtime_ns=5 * 10**9),
+        b"bin/a": Node("file", 0o4755, uid=3, gid=4, size=3, identity=7),
+        b"bin/b": Node("file", 0o4755, uid=3, gid=4, size=3, identity=7),
+        b"link": Node("symlink", 0o777, link=b"/etc"),
+        b"null": Node("char", 0o666, major=1, minor=3),
+        b"cap": Node("file", xattrs={b"user.x": b"y"}),
+    }
+    tree = Tree(nodes, {b"bin/a": b"abc", b"cap": b""})
+    data = b"".join(flatten(tree))  # type: ignore[arg-type]
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        found = {member.name: member for member in tar}
+        assert list(found) == [".", "bin", "bin/a", "bin/b", "cap", "link", "null"]
+        content = tar.extractfile("bin/a")
+        assert content is not None
+        assert content.read() == b"abc"
+    assert (found["bin/a"].mode, found["bin/a"].uid, found["bin/a"].gid) == (0o4755, 3, 4)
+    assert (found["bin/b"].type, found["bin/b"].linkname) == (tarfile.LNKTYPE, "bin/a")
+    assert (found["link"].linkname, found["bin"].mtime) == ("/etc", 5)
+    assert (found["null"].devmajor, found["null"].devminor) == (1, 3)
+    assert found["cap"].pax_headers["SCHILY.xattr.user.x"] == "y"
+
+
+def test_a_file_that_is_shorter_than_it_was() -> None:
+    tree = Tree({b"": Node("dir"), b"a": Node("file", size=5)}, {b"a": b"abc"})
+    with pytest.raises(EngineError, match="a has 2 bytes less"):
+        list(flatten(tree))  # type: ignore[arg-type]
