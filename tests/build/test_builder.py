@@ -358,3 +358,27 @@ async def test_further_contexts_are_folders_of_the_upload_or_images(yard: Yard) 
     assert {"in/x", "main/a", "main/Dockerfile", "group", "etc/passwd"} <= found
     assert "in/y" not in found
     assert not any("further" in path for path in found)
+
+
+async def test_checks_are_warnings_of_a_build_and_all_of_a_check(yard: Yard) -> None:
+    text = "# check=skip=JSONArgsRecommended\nFROM base AS One\nCMD x\nCOPY b /\n"
+    files = {"b": "B", ".dockerignore": "b"}
+
+    built = await yard.build(text, files, check=True)
+
+    warnings = [event for event in yard.events if isinstance(event, BuildWarning)]
+    assert [one.rule for one in warnings] == ["StageNameCasing", "CopyIgnoredFile"]
+    assert warnings[0].excerpt is not None
+    assert warnings[0].excerpt.line == 2
+    assert built.image == ""
+    assert yard.steps == []
+
+
+async def test_checks_can_end_a_build(yard: Yard) -> None:
+    text = "# check=error=true\nFROM base AS One\nRUN true\n"
+    with pytest.raises(EngineError, match="lint violation found for rules: StageNameCasing"):
+        await yard.build(text)
+    assert yard.steps == []
+
+    await yard.build(text, build_args={"BUILDKIT_DOCKERFILE_CHECK": "skip=all"})
+    assert yard.ran() == ["true"]

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from wherry import errdefs
 from wherry.build import reading
+from wherry.build.checking import check_job
 from wherry.build.dockerfile import Arg, global_arguments, is_predefined, platform_arguments
 from wherry.build.events import BuildStarted, BuildWarning, Built, Event
 from wherry.build.flights import Pins
@@ -75,10 +76,12 @@ class Builder:
         try:
             lease = await opened.enter_async_context(held(self._around.collector))
             sources = await reading.sources(request, context, self._folder, emit, opened)
-            if request.check:
-                return Built()
             job = self._job(request, sources, platform, lease, pins, emit)
+            if request.check:
+                await check_job(job)
+                return Built()
             emit(BuildStarted(Numbering(job.dockerfile.meta_args, job.plan).total))
+            await check_job(job)
             self._warn(job)
             state = await Stages(job).build()
             wanted = names if any(one.type == "image" for one in request.outputs) else []

@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator, Mapping
 from msgspec.structs import replace
 
 from wherry.build import directories, running, transferring
+from wherry.build.checking import settings_of, warning_of
+from wherry.build.checks import found
+from wherry.build.checks.rules import INVALID_BASE_IMAGE_PLATFORM
 from wherry.build.dockerfile import (
     Add,
     Arg,
@@ -71,7 +74,15 @@ class Steps:
                 base.name, platform, self._job.request.pull
             )
             one.image(image.id)
+            self._check_platform(plan, image, platform)
             return State.of_image(image, platform)
+
+    def _check_platform(self, plan: StagePlan, image: Base, expected: Platform) -> None:
+        is_one = image.config.platform
+        rule = INVALID_BASE_IMAGE_PLATFORM
+        if image.config.architecture and is_one != expected and settings_of(self._job).wants(rule):
+            names = (image.name, str(is_one), str(expected))
+            self._job.emit(warning_of(found(rule, plan.stage.location, *names)))
 
     async def begin_on(self, plan: StagePlan, state: State) -> State:
         """The state after FROM a stage, which has come to `state`."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wherry.build.dockerfile import apply_changes
+from wherry.build.dockerfile import apply_changes, working_directory
 from wherry.errdefs import EngineError
 from wherry.spec.image import RunConfig, encode
 
@@ -66,7 +66,11 @@ class Docker:
         image = f"/images/{said['status']}"
         config = self._request("GET", f"{image}/json")[1]["Config"]
         self._request("DELETE", f"{image}?force=1")
-        return {key: value for key, value in config.items() if value and key not in NOT_OURS}
+        found = {key: value for key, value in config.items() if value and key not in NOT_OURS}
+        if directory := found.get("WorkingDir"):
+            # BuildKit cleans it since; dockerd 20.10 keeps an absolute one as it is written.
+            found["WorkingDir"] = working_directory("/", directory)
+        return found
 
     def _request(self, method: str, path: str, body: bytes | None = None):
         connection = http.client.HTTPConnection("docker")

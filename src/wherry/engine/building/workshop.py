@@ -136,10 +136,4 @@ class LocalImages:
                 f"no such image: {name} (images can't be pulled yet: load it with `wherry load`, "
                 "or make one of this host's programs with `wherry image from-host`)"
             ) from error
-        found = image.config.platform
-        if found.architecture and platform.rank(found) is None:
-            raise errdefs.not_found(
-                f"image {name} is for {found}, and {platform} is asked for; load the one for "
-                "that platform"
-            )
         return Base(image.id, image.config, image.diff_ids, name)
