@@ -9,6 +9,10 @@ while it comes; what a step copies are ranges of that file.
 """
 
 from wherry.build.context.context import Context
+from wherry.build.context.git import fetch_git
+from wherry.build.context.giturl import GitSource, is_git, parse_git
+from wherry.build.context.http import Fetched, fetch_context, fetch_url
+from wherry.build.context.remote import open_remote
 from wherry.build.context.selecting import ContextFiles, Folder, SelectedTree, ignore_patterns
 from wherry.build.context.tree import ContextTree
 from wherry.build.context.upload import open_upload
@@ -17,8 +21,16 @@ __all__ = [
     "Context",
     "ContextFiles",
     "ContextTree",
+    "Fetched",
     "Folder",
+    "GitSource",
     "SelectedTree",
+    "fetch_context",
+    "fetch_git",
+    "fetch_url",
     "ignore_patterns",
+    "is_git",
+    "open_remote",
     "open_upload",
+    "parse_git",
 ]
