@@ -70,6 +70,9 @@ class Store:
         if stack:  # else the time of the root is that of the driver's directory
             with self.snapshotter.browse(stack) as tree:
                 assert _sorted_names(browsed.picture(tree)) == _sorted_names(shown)
+            if view := self.snapshotter.view(stack):
+                with self.mounted(view) as root:
+                    assert _sorted_names(trees.picture(root)) == _sorted_names(shown)
         return shown
 
     def leftovers(self) -> list[str]:
