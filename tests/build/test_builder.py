@@ -1,9 +1,16 @@
 """Builds from end to end, with the test's own function in the place of programs."""
 
 import asyncio
+import functools
+import gzip
+import hashlib
+import http.server
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import layertars
 import pytest
 from yards import Yard, add_image, shell
 
@@ -382,3 +389,45 @@ async def test_checks_can_end_a_build(yard: Yard) -> None:
 
     await yard.build(text, build_args={"BUILDKIT_DOCKERFILE_CHECK": "skip=all"})
     assert yard.ran() == ["true"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Serves the folder `served` on loopback; answers its address."""
+    served = tmp_path / "served"
+    served.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+        thread.join()
+
+
+async def test_add_fetches_and_verifies(yard: Yard, server: str, tmp_path: Path) -> None:
+    (tmp_path / "served" / "tool.txt").write_bytes(b"tool")
+    digest = hashlib.sha256(b"tool").hexdigest()
+    text = f"FROM scratch\nADD --checksum=sha256:{digest} {server}/tool.txt /opt/\n"
+    assert yard.files(await yard.build(text)) == {"opt/tool.txt": b"tool"}
+
+    (tmp_path / "served" / "tool.txt").write_bytes(b"changed")
+    with pytest.raises(EngineError, match="digest mismatch"):
+        await yard.build(text)
+    built = await yard.build(f"FROM scratch\nADD {server}/tool.txt /opt/x\n")
+    assert yard.files(built) == {"opt/x": b"changed"}
+    with pytest.raises(EngineError, match="tool"):
+        await yard.build(f"FROM scratch\nADD {server}/tool.tx /opt/x\n")
+
+
+async def test_a_context_can_be_fetched(yard: Yard, server: str, tmp_path: Path) -> None:
+    tar = layertars.archive(
+        layertars.file("Dockerfile", b"FROM scratch\nCOPY a /\n"), layertars.file("a", b"A")
+    )
+    (tmp_path / "served" / "context.tar.gz").write_bytes(gzip.compress(tar))
+    (tmp_path / "served" / "Dockerfile").write_bytes(b"FROM base\n")
+
+    built = await yard.build("", remote=f"{server}/context.tar.gz")
+    assert yard.files(built) == {"a": b"A"}
+    built = await yard.build("", remote=f"{server}/Dockerfile")
+    assert "etc/passwd" in yard.files(built)

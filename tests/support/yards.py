@@ -168,9 +168,10 @@ def make_yard(folder: Path) -> Yard:
         caches=_Caches(folder),
         images=_Images(images),
         host=platforms.host(),
+        folder=builds,
     )
     cache = Cache(images.collector, lambda: ())
-    yard = Yard(Builder(around, builds), solver, cache, images, snapshots, database, content)
+    yard = Yard(Builder(around), solver, cache, images, snapshots, database, content)
     executor.yard = yard
     add_image(yard, "base")
     return yard

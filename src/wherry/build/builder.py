@@ -15,7 +15,6 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from msgspec.structs import replace
@@ -49,14 +48,11 @@ _SECOND = 10**9
 class Builder:
     """Builds images. One serves all builds of an engine, at the same time too.
 
-        built = await builder.build(request, upload, print)
-
-    `folder` is a directory of the builder's own, on the disk of the stores.
+    built = await builder.build(request, upload, print)
     """
 
-    def __init__(self, around: Surroundings, folder: Path) -> None:
+    def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._folder = folder
         self._closing: set[asyncio.Task[None]] = set()
 
     async def build(
@@ -75,7 +71,7 @@ class Builder:
         opened = contextlib.AsyncExitStack()
         try:
             lease = await opened.enter_async_context(held(self._around.collector))
-            sources = await reading.sources(request, context, self._folder, emit, opened)
+            sources = await reading.sources(request, context, self._around.folder, emit, opened)
             job = self._job(request, sources, platform, lease, pins, emit)
             if request.check:
                 await check_job(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from wherry.build.dockerfile import Dockerfile
 from wherry.build.events import Event
@@ -19,7 +20,8 @@ from wherry.spec.platform import Platform
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What an engine has for all of its builds."""
+    """What an engine has for all of its builds. `folder` is a directory of theirs, on the disk of
+    the stores."""
 
     collector: Collector
     solver: Solver
@@ -27,6 +29,7 @@ class Surroundings:
     caches: CacheFolders
     images: ImageSource
     host: Platform
+    folder: Path
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from wherry import errdefs
-from wherry.build.context import Context, Folder, SelectedTree, ignore_patterns, open_upload
+from wherry.build.context import (
+    Context,
+    Folder,
+    SelectedTree,
+    ignore_patterns,
+    open_remote,
+    open_upload,
+)
 from wherry.build.dockerfile import Dockerfile, parse, suggestion
 from wherry.build.events import Event, VertexStarted
 from wherry.build.materials import Material, of_tree
@@ -54,7 +61,7 @@ def _context(
     request: BuildRequest, upload: BinaryIO | None, folder: Path, stop: Stop
 ) -> Context | None:
     if request.remote:
-        raise errdefs.not_implemented("a context from a URL is not supported yet")
+        return open_remote(request.remote, folder, stop.check)
     if upload is None:
         return None
     with upload:

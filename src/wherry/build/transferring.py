@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wherry.build import copying
-from wherry.build.copying import CopyOptions, CopyPlan
+from wherry.build.copying import CopyOptions, CopyPlan, GivenFile, GivenTree
 from wherry.build.dockerfile import Add, Copy
 from wherry.build.job import Job
 from wherry.build.keys import CacheKey, key_of
 from wherry.build.materials import Material, owner_of
 from wherry.build.protocols import Output
+from wherry.build.remotes import fetch, is_remote
 from wherry.build.state import State
 from wherry.build.threads import Stop, in_thread
 from wherry.images.collector import Lease
@@ -61,10 +63,16 @@ def _plan(
     source = held.enter_context(material.open())
     target = held.enter_context(job.around.collector.snapshots.browse(state.layers))
     uid, gid = _owner(instruction, target)
+    sources: Sequence[str | GivenFile | GivenTree] = instruction.sources
+    if isinstance(instruction, Add):
+        sources = [
+            fetch(one, instruction, job.around.folder, held, stop) if is_remote(one) else one
+            for one in instruction.sources
+        ]
     stop.check()
     return copying.plan_copy(
         source,
-        instruction.sources,
+        sources,
         instruction.destination,
         state.run.working_dir or "/",
         None if instruction.link else target,

@@ -251,6 +251,7 @@ def test_the_git_directory_is_kept_when_it_is_wanted(served: Served, folder: Pat
     with fetch_git(parse_git(f"{served.url}/app.git"), folder, keep_git_dir=True) as context:
         assert context.tree.open(b".git/HEAD").read().strip() == head
         assert context.tree.node(b".git/objects/pack") is not None
+        assert context.tree.node(b".git/index") is not None
         assert context.tree.open(b".git/shallow").read().strip() == head
     assert ".git/HEAD" in names(f"{served.url}/app.git?keep-git-dir=true", folder)
 

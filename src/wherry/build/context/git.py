@@ -237,6 +237,7 @@ class _Checkout:
     def _git_dir(self, repo: Repo, path: Path, commit: Commit, prefix: bytes) -> None:
         """What git needs to know that this is the commit, with its objects."""
         (path / "HEAD").write_bytes(commit.id + b"\n")
+        _write_index(repo, path / "index", commit)
         top = prefix + b"/" + _GIT if prefix else _GIT
         mtime_ns = commit.commit_time * 1_000_000_000
         for file in sorted(path.rglob("*")):
@@ -354,6 +355,21 @@ def _below(repo: Repo, root: Tree, source: GitSource) -> Tree:
     if not isinstance(found, Tree):
         raise errdefs.not_found(f"{source.shown} has no folder {source.folder!r}")
     return found
+
+
+def _write_index(repo: Repo, path: Path, commit: Commit) -> None:
+    """Without it every file would count as new. Git looks into files whose times it does not know."""
+    from dulwich.index import Index, IndexEntry
+    from dulwich.object_store import iter_tree_contents
+    from dulwich.objects import Blob
+
+    index = Index(path, read=False)
+    for item in iter_tree_contents(repo.object_store, commit.tree):
+        assert item.path is not None and item.mode is not None and item.sha is not None  # noqa: PT018
+        blob = repo[item.sha] if item.mode != _SUBMODULE else None
+        size = blob.raw_length() if isinstance(blob, Blob) else 0
+        index[item.path] = IndexEntry((0, 0), (0, 0), 0, 0, item.mode, 0, 0, size, item.sha)
+    index.write()
 
 
 def _submodules(repo: Repo, root: Tree) -> dict[bytes, str]:

@@ -109,9 +109,10 @@ class Workshop:
             caches=folders,
             images=LocalImages(self._stores),
             host=platforms.host(),
+            folder=self._folder,
         )
         records = Cache(collector, self._used_images)
-        return _Tools(Builder(around, self._folder), records, folders)
+        return _Tools(Builder(around), records, folders)
 
     def _used_images(self) -> set[Digest]:
         return {use.image_id for use in self._uses()}
