@@ -1,8 +1,12 @@
 """Filters of lists: whatever a client writes is a value, or is refused."""
 
-import pytest
+import time
 
-from wherry.engine import image_filters
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wherry.engine import image_filters, patterns
 from wherry.engine.model import CreateRequest
 from wherry.errdefs import EngineError, Kind
 
@@ -31,3 +35,48 @@ async def test_what_is_no_regular_expression_is_plain_text(house, pattern: str) 
     await house.containers.create("web", CreateRequest(image="busybox", cmd=["x"]), None)
     for name in ("name", "id"):
         assert await house.containers.list(True, 0, False, {name: [pattern]}) == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a*)*b",
+        "((a+))+b",
+        "(a|a)*b",
+        "(a|aa){9}",
+        "(?:a?)*b",
+        "a?" * 30,
+        "a*a*a*a*b",
+        "(a|a)" * 40,
+    ],
+)
+async def test_what_would_take_for_ever_is_refused(house, pattern: str) -> None:
+    for name in ("name", "id"):
+        with pytest.raises(EngineError, match="too long to match") as caught:
+            await house.containers.list(True, 0, False, {name: [pattern]})
+        assert caught.value.kind is Kind.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["web", "^/web$", "^w.*b$", "(web|db)", "w[a-e]+b", "(we)+b", "w\\w{2}", "we?b", "(w)eb"],
+)
+def test_what_people_write_is_matched(pattern: str) -> None:
+    patterns.judge(pattern)
+    assert patterns.matches(pattern, "web") or patterns.matches(pattern, "/web")
+
+
+pieces = st.sampled_from(
+    ["a", "(a|a)", "b", ".", "[ab]", "(", ")", "|", "*", "+", "?", "{2,}", "^", "$"]
+)
+
+
+@given(st.lists(pieces, max_size=20).map("".join))
+def test_what_passes_takes_no_time(pattern: str) -> None:
+    try:
+        patterns.judge(pattern)
+    except EngineError:
+        return
+    began = time.process_time()
+    patterns.matches(pattern, "a" * 128)
+    assert time.process_time() - began < 2

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from wherry import errdefs
+from wherry.engine import patterns
 from wherry.engine.container import Container
 from wherry.engine.model import MountPoint
 from wherry.engine.roster import Roster
@@ -61,9 +62,9 @@ def _some(test: Test, container: Container, values: list[str]) -> bool:
 
 def _tests(ancestors: dict[str, str]) -> dict[str, Test]:
     return {
-        "id": lambda container, value: _matches(value, container.id),
+        "id": lambda container, value: patterns.matches(value, container.id),
         "name": lambda container, value: (
-            _matches(value, container.name) or _matches(value, f"/{container.name}")
+            patterns.matches(value, container.name) or patterns.matches(value, f"/{container.name}")
         ),
         "label": _has_label,
         "status": lambda container, value: container.document.life.status == value,
@@ -94,6 +95,8 @@ def _check(filters: dict[str, list[str]]) -> None:
                 raise errdefs.invalid(f"invalid filter 'status={value}'")
             if name == "exited" and not re.fullmatch(r"-?[0-9]{1,9}", value):
                 raise errdefs.invalid(f"invalid filter 'exited={value}'")
+            if name in ("name", "id"):
+                patterns.judge(value)
 
 
 async def _ancestors(stores: Stores, values: list[str]) -> dict[str, str]:
@@ -119,16 +122,6 @@ def _between(
         start = roster.find(ref).document.created_ns
         containers = [one for one in containers if one.document.created_ns > start]
     return containers
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Docker's filters are regular expressions; one that isn't valid is plain text."""
-    if pattern == text:
-        return True
-    try:
-        return re.search(pattern, text) is not None
-    except (re.error, OverflowError, RecursionError):  # `a{9999999999}`, a thousand parentheses
-        return pattern in text
 
 
 def _has_label(container: Container, value: str) -> bool:
