@@ -62,6 +62,7 @@ class Agents:
         async with contextlib.AsyncExitStack() as undo:
             try:
                 self._parent.mkdir(0o700, parents=True, exist_ok=True)
+                undo.callback(_remove_if_empty, self._parent)
                 folder = self._parent / secrets.token_hex(8)
                 folder.mkdir(0o700)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -121,6 +122,11 @@ class Agents:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._offers.get(key))
             return self._offers[key].popleft()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
