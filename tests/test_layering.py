@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
     "client": {"errdefs", "ignore"},
-    "cli": {"client", "errdefs"},
+    "cli": {"client", "errdefs", "ignore"},
 }
 
 

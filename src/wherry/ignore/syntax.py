@@ -12,8 +12,6 @@ are refused.
 
 from __future__ import annotations
 
-import re
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +78,8 @@ class Ranges:
         return chr(self.ranges[0][0])
 
     def regex(self) -> str:
+        if literal := self.literal:
+            return literal if literal.isalnum() else "\\" + literal
         inside = "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges)
         return f"[{'^' if self.negated else ''}{inside}]"
 
@@ -132,8 +132,7 @@ def _regex_of(element: Element) -> str:
         return "(?:.*/)?"
     if what == START:
         return r"\A"
-    literal = ranges.literal
-    return (re.escape(literal) if literal else ranges.regex()) + ("*" if what == MANY else "")
+    return ranges.regex() + ("*" if what == MANY else "")
 
 
 def read(text: str) -> Glob:

@@ -358,7 +358,7 @@ def _below(repo: Repo, root: Tree, source: GitSource) -> Tree:
 
 
 def _write_index(repo: Repo, path: Path, commit: Commit) -> None:
-    """Without it every file would count as new. Git looks into files whose times it does not know."""
+    """Without it every file would count as new; one whose times git does not know it looks into."""
     from dulwich.index import Index, IndexEntry
     from dulwich.object_store import iter_tree_contents
     from dulwich.objects import Blob
