@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from buildserver import BuildServer
 
 SOURCE = Path(__file__).parents[2] / "src"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "wherry"
@@ -60,6 +61,17 @@ def test_a_command_imports_little(canned, words: list[str], most: int) -> None:
     imported = modules_after(canned, *words)
     assert not imported & SLOW
     assert len(imported) <= most, sorted(imported)
+
+
+def test_a_build_imports_little(short_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
+    server = BuildServer(short_path / "build.sock")
+    try:
+        imported = modules_after(server, "build", "-q", str(tmp_path))
+    finally:
+        server.close()
+    assert not imported & SLOW
+    assert len(imported) <= 66, sorted(imported)
 
 
 def test_the_script_finds_the_python_beside_it(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ async def test_an_agent_is_lent_one_conversation_at_a_time(tmp_path: Path) -> No
         assert await reader.read() == b""
         writer.close()
         await asyncio.wait_for(task, 5)
-    assert not (tmp_path / "agents").exists()
+    assert not list((tmp_path / "agents").iterdir())
 
 
 async def test_offers_end_with_their_client_and_are_not_too_many(tmp_path: Path) -> None:

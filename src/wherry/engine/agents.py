@@ -48,7 +48,7 @@ class Agents:
     """Sockets for steps, and the clients' connections behind them."""
 
     def __init__(self, parent: Path) -> None:
-        """`parent` is a directory that only we can enter; it need not be there yet."""
+        """`parent` is a directory that only we can enter; it is made when it is needed."""
         self._parent = parent
         self._offers: dict[_Key, deque[_Offer]] = {}
         self._news = asyncio.Condition()
@@ -62,7 +62,6 @@ class Agents:
         async with contextlib.AsyncExitStack() as undo:
             try:
                 self._parent.mkdir(0o700, parents=True, exist_ok=True)
-                undo.callback(_remove_if_empty, self._parent)
                 folder = self._parent / secrets.token_hex(8)
                 folder.mkdir(0o700)
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -122,11 +121,6 @@ class Agents:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._offers.get(key))
             return self._offers[key].popleft()
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

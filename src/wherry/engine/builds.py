@@ -14,7 +14,7 @@ from wherry.build.threads import finish
 from wherry.engine.agents import Agents
 from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.feed import borrow
-from wherry.engine.stores import Stores
+from wherry.engine.stores import STEP_SOCKETS, Stores
 from wherry.images.image import ContainerUse
 from wherry.metadata import Transaction
 from wherry.spec.digest import Digest
@@ -48,7 +48,7 @@ class Builds:
         self._stores = stores
         self._builder = builder
         self._outputs = BuildOutputs(stores, uses)
-        self._agents = Agents(stores.settings.exec_root / "agents")
+        self._agents = Agents(stores.settings.exec_root / STEP_SOCKETS)
         self._running: dict[str, asyncio.Task[Built]] = {}
 
     async def build(
