@@ -41,6 +41,8 @@ def unpacked(files: Files, archived: list[Member]) -> None:
             target = f"{above}/{name}" if above else name
             if target not in files or machine.is_directory(target):
                 raise RefusedError
+            if target.startswith(f"{path}/"):
+                raise RefusedError
             new = files[target]
             if target == path:
                 continue

@@ -130,6 +130,12 @@ def test_a_directory_that_was_replaced_on_the_way_hides_what_it_had() -> None:
     assert b".wh." not in whole(fresh)
 
 
+def test_a_directory_that_is_replaced_twice_hides_nothing(tmp_path: Path) -> None:
+    twice = MemoryTree({"a.tar": archive(file("e", b"1"), directory("e"), file("e", b"2"))})
+    copied = plan(twice, "a.tar", upon=MemoryTree({"e/f": b""}), unpack=True)
+    assert picture(copied, tmp_path)[b"e"].content == b"2"
+
+
 def test_a_replaced_directory_is_a_directory_again(tmp_path: Path) -> None:
     members = [
         *(directory("d"), file("d/f", b"1"), symlink("d", "e"), directory("e")),
@@ -157,6 +163,8 @@ def test_a_hardlink_may_be_to_a_file_of_the_target() -> None:
         ([hardlink("h", "nothing")], "it is a hardlink to 'nothing', which is not there"),
         ([hardlink("h", "dir")], "which is a directory"),
         ([hardlink("h", "abs/f")], "which is not there"),
+        ([file("n/o/p"), hardlink("n", "n/o/p")], "which it would replace"),
+        ([hardlink("dir", "dir/inside")], "which it would replace"),
         ([whiteout("gone")], "cannot be copied: in a layer, a name that begins with '.wh.'"),
         ([symlink("a", "b"), symlink("b", "a"), file("a/f", b"")], "symlinks on its way"),
     ],

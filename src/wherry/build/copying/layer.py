@@ -34,6 +34,7 @@ class Layer:
         self.ground = Ground(target)
         self.attributes = attributes
         self._listed: set[bytes] = set()
+        self._opaque: dict[bytes, None] = {}
 
     def where(self, path: bytes) -> bytes:
         """Where `path` leads to in the root that the layer makes."""
@@ -64,13 +65,19 @@ class Layer:
 
     def put(self, path: bytes, node: Node) -> Iterator[bytes]:
         """The entry of a directory, or of what else has no content; the parents are listed."""
-        opaque = self.ground.put(path, node)
+        if self.ground.put(path, node):
+            self._opaque[path] = None
         if node.kind == "dir":
             self._listed.add(path)
         yield self.header(path, node)
-        if opaque:
-            mark = whiteouts.opaque_for(path)
-            yield file_header(mark, 0o644, 0, 0, 0, 0)
+
+    def finish(self) -> Iterator[bytes]:
+        """What can only be said at the end: which directories hide what lies below them. One that
+        was replaced once more by something else has nothing to say."""
+        for path in self._opaque:
+            node = self.ground.made(path)
+            if node is not None and node.kind == "dir":
+                yield file_header(whiteouts.opaque_for(path), 0o644, 0, 0, 0, 0)
 
     def list_above(self, path: bytes) -> Iterator[bytes]:
         """List the directories above `path`, all of which exist."""

@@ -56,6 +56,7 @@ class Placing:
             else:
                 for item in walk or ():
                     yield from self._file(unit, item)
+        yield from self._layer.finish()
         yield END_OF_ARCHIVE * 2
 
     def _begin(self, directory: bool) -> Iterator[bytes]:

@@ -110,6 +110,10 @@ class _Unpacking:
             raise errdefs.invalid(f"it is a hardlink to {quoted(entry.link)}, which is {what}")
         if target == path:
             return
+        if target.startswith(path + b"/"):
+            raise errdefs.invalid(
+                f"it is a hardlink to {quoted(entry.link)}, which it would replace"
+            )
         if ground.made(target) is None:
             yield from self._copy_up(target, node)
         ground.put(path, node)
