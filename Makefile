@@ -35,10 +35,12 @@ format: venv
 bench: venv
 	$(BIN)/python benchmarks/run.py
 
-# Records what dockerd does when it is asked for what tests/golden/scenarios.txt asks; `make test`
+# Records what dockerd does of what tests/golden/scenarios.txt asks, and what it builds from the
+# Dockerfiles of tests/golden/dockerfiles (minutes); `make test`
 # compares Wherry with it.
 diff: venv
 	$(BIN)/python tests/support/record_dockerd.py
+	$(BIN)/python tests/support/record_builds.py
 
 # The long kill, load and fuzz loops, which `make test` runs small.
 soak: venv
