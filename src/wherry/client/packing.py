@@ -34,7 +34,8 @@ def pack(
     """The entries of a folder, without the archive's `END`, in pieces of about `PIECE` bytes.
 
     `patterns` match what is left out; the files `kept`, paths below `root`, are sent in any case.
-    Names begin with `prefix`, a folder and its slash. Sockets are left out, as Docker does. Raises PackError.
+    Names begin with `prefix`, a folder and its slash. Sockets are left out, as Docker does. Raises
+    PackError.
     """
     waiting: list[bytes] = []
     size = 0

@@ -138,7 +138,7 @@ def _agreed(everything: bool) -> bool:
 
 LS = Command(
     "wherry builder ls [OPTIONS]",
-    "List what builds have left for the next: steps' layers, and cache mounts",
+    "List what builds have left for the next",
     _list,
     flags=(
         FILTER,
@@ -147,7 +147,8 @@ LS = Command(
         Flag("quiet", "q", "Only show IDs"),
     ),
     examples=(
-        ("wherry builder ls --filter type=exec.cachemount", "the folders of --mount=type=cache"),
+        ("wherry builder ls", "steps' layers, and the folders of cache mounts"),
+        ("wherry builder ls --filter type=exec.cachemount", "only the folders"),
     ),
 )
 PRUNE = Command(
