@@ -66,7 +66,7 @@ async def test_the_classic_stream_line_by_line(served) -> None:
 
 async def test_quiet_gives_the_id_alone(served) -> None:
     answer = await served.call("POST", "/build?q=1", b"a tar", TAR)
-    assert lines(answer) == [{"stream": f"{IMAGE}\n"}]
+    assert lines(answer) == [{"aux": {"ID": IMAGE}}, {"stream": f"{IMAGE}\n"}]
 
 
 async def test_steps_come_in_order_although_stages_run_side_by_side(served) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from fakebuilds import IMAGE
 
 pytestmark = [
     pytest.mark.peer,
@@ -13,7 +14,9 @@ pytestmark = [
 ]
 
 
-async def docker(served, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+async def docker(
+    served, *arguments: str, stdin: bytes = b"", buildkit: str = ""
+) -> tuple[int, bytes, bytes]:
     process = await asyncio.create_subprocess_exec(
         "docker",
         f"--host=unix://{served.path}",
@@ -21,7 +24,7 @@ async def docker(served, *arguments: str, stdin: bytes = b"") -> tuple[int, byte
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "DOCKER_BUILDKIT": buildkit},
     )
     out, err = await asyncio.wait_for(process.communicate(stdin), 30)
     assert process.returncode is not None
@@ -73,6 +76,27 @@ async def test_images_and_load(served) -> None:
     code, _, err = await docker(served, "load", stdin=b"bad archive")
     assert code == 1
     assert b"not an archive" in err
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+async def test_build(served, tmp_path, quiet) -> None:
+    """What the CLI shows of a build, and the image's ID that it finds in the stream."""
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN make\n")
+    words = ["-q"] if quiet else []
+    iid = tmp_path / "iid"
+    code, out, _ = await docker(
+        served, "build", *words, "-t", "app", "--iidfile", str(iid), str(tmp_path), buildkit="0"
+    )
+    assert code == 0
+    if quiet:
+        assert out.decode() == f"{IMAGE}\n"
+    else:
+        assert out.decode().endswith(
+            "Step 2/2 : RUN make\nout 2\n"
+            f" ---> {IMAGE[7:19]}\nSuccessfully built {IMAGE[7:19]}\n"
+            "Successfully tagged app:latest\n"
+        )
+    assert iid.read_text().strip() == IMAGE
 
 
 async def test_refusals_are_readable(served) -> None:

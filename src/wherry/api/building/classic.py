@@ -101,14 +101,15 @@ class Classic:
     def succeed(self, built: Built) -> None:
         """The build has come to its end."""
         self._ended = True
+        aux = msgspec.json.encode({"aux": {"ID": built.image}}) + b"\r\n" if built.image else b""
         if self._quiet:
             self._discard()
-            self._end.put(_line(JSONMessage(stream=f"{built.image}\n")))
+            self._end.put(aux + _line(JSONMessage(stream=f"{built.image}\n")))
             return
         for warning in self._warnings:
             self._say_last(_warning(warning))
         if built.image:
-            self._end.put(msgspec.json.encode({"aux": {"ID": built.image}}) + b"\r\n")
+            self._end.put(aux)
             self._say_last(f"Successfully built {_short(built.image)}\n")
         for tag in built.tags:
             self._say_last(f"Successfully tagged {tag}\n")
