@@ -19,7 +19,7 @@ from wherry.linux.mounts import ImagesRoot, RootMountDocument, root_mount_from_j
 from wherry.shim.wire import VERSION, AttachFlags
 
 _FIELDS = 9
-_TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "lends")
+_TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "lends", "patient")
 
 
 @dataclass
@@ -27,7 +27,8 @@ class Order:
     """What a shim needs to know of the container it is to start.
 
     `special`: not what a waiting child can become, see `libcontainer.create.expect`. `lends`: a
-    root stands on images that the launcher mounts and lends (`lending`). An empty
+    root stands on images that the launcher mounts and lends (`lending`). `patient`: at the end,
+    clients are given all the time they want to take what is theirs. An empty
     `log` path means that nothing is logged. `attaches` are in the order of their descriptors; those
     that come after them are the child's.
     """
@@ -41,6 +42,7 @@ class Order:
     open_stdin: bool = False
     stdin_once: bool = False
     lends: bool = False
+    patient: bool = False
     log: str = ""
     log_max_size: int = 0
     log_max_files: int = 0
@@ -78,7 +80,9 @@ def _words(flags: AttachFlags) -> str:
 def read_order(data: bytes) -> Order:
     """In few words, see above: one shim runs this once."""
     _, own, run_dir, cgroup, traits, log, size, files, attaches, _ = data.split(b"\0", _FIELDS)
-    terminal, shares_pids, special, open_stdin, stdin_once, lends = (y == 121 for y in traits)
+    terminal, shares_pids, special, open_stdin, stdin_once, lends, patient = (
+        y == 121 for y in traits
+    )
     return Order(
         own.decode(),
         run_dir.decode(errors="surrogateescape"),
@@ -89,6 +93,7 @@ def read_order(data: bytes) -> Order:
         open_stdin,
         stdin_once,
         lends,
+        patient,
         log.decode(errors="surrogateescape"),
         int(size),
         int(files),

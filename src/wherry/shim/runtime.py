@@ -61,7 +61,8 @@ class Start:
     processes of another. With `notes_mountpoints` the shim's folder tells which were made.
 
     Without `log_path` nothing is logged. `stdin_once` closes standard input when the first
-    client's input has ended.
+    client's input has ended. `patient`: at the end, nothing is kept from clients that are slow to
+    read, however long they take; for output that is nowhere else.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Start:
     layers: Sequence[RootMount] = ()
     contents: Sequence[bytes] = field(default=(), repr=False)
     notes_mountpoints: bool = False
+    patient: bool = False
 
 
 class Runtime:
@@ -289,6 +291,7 @@ class Runtime:
             open_stdin=start.open_stdin,
             stdin_once=start.stdin_once,
             lends=any(isinstance(root, ImagesRoot) for root in (start.rootfs, *start.layers)),
+            patient=start.patient,
             log=str(start.log_path or ""),
             log_max_size=start.log_max_size,
             log_max_files=start.log_max_files,

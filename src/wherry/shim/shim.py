@@ -300,13 +300,15 @@ class Shim:
         assert self.streams
         if self.status is None:
             return False
+        patient = self.order.patient
+        waited = time.monotonic() - self.ended
         if self.exit is None:
-            waited = time.monotonic() - self.ended
-            if self.streams.sources and waited < _DRAIN_SECONDS:
+            held_up = patient and self.streams.held_up
+            if self.streams.sources and (held_up or waited < _DRAIN_SECONDS):
                 return False
             self._record_exit()
         self.streams.close_flushed()
-        if not self.streams.flushed and time.monotonic() - self.ended < _FLUSH_SECONDS:
+        if not self.streams.flushed and (patient or waited < _FLUSH_SECONDS):
             return False
         self.streams.close_clients()
         return True

@@ -274,6 +274,11 @@ class Streams:
             self.log = None
 
     @property
+    def held_up(self) -> bool:
+        """Whether a client that is far behind keeps us from reading the output."""
+        return self._paused
+
+    @property
     def flushed(self) -> bool:
         return not any(client.buffer for client in self.attached)
 

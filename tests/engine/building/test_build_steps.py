@@ -1,6 +1,7 @@
 """Steps of a build on the real kernel: what they are, how they end, and what is left of them."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -223,6 +224,36 @@ async def test_output_waits_for_who_does_not_take_it(bench: Bench) -> None:
         gate.set()
         assert (await running).exit_code == 0
     assert (taken, errors) == (64 << 20, b"end\n")
+
+
+async def test_nothing_is_lost_when_a_listener_pauses_at_the_end(bench: Bench) -> None:
+    """Longer than a container's clients are waited for: a step's output is nowhere else."""
+    step = bench.step("sh", "-c", "yes 0123456789abcdef | busybox head -c 1450000")
+    taken = 0
+
+    async def pause(stream: str, data: bytes) -> None:
+        nonlocal taken
+        if not taken:
+            await asyncio.sleep(2.5)
+        taken += len(data)
+
+    async with bench.prepared(step):
+        assert (await bench.executor.run(step, pause)).exit_code == 0
+    assert taken == 1_450_000
+
+
+async def test_a_step_whose_shim_is_killed(bench: Bench) -> None:
+    step = bench.step("sh", "-c", "echo hi; sleep 1000")
+
+    def kill(stream: str, data: bytes) -> None:
+        document = bench.stores.runtime.run_dir(step.id) / "pid"
+        os.kill(json.loads(document.read_text())["shim"]["pid"], signal.SIGKILL)
+
+    async with bench.prepared(step):
+        ended = await bench.executor.run(step, kill)
+        assert ended.exit_code == 137
+        assert "shim died" in ended.reason
+        assert not cgroups.detect().exists(f"{bench.where.cgroup_parent}/{step.id}")
 
 
 async def test_a_listener_that_fails_ends_the_step(bench: Bench) -> None:

@@ -80,6 +80,7 @@ def compose(
         layers=composed.layers,
         contents=composed.contents,
         notes_mountpoints=True,
+        patient=True,
     )
 
 

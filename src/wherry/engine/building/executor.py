@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wherry.shim.runtime import Start, Task
 
 _NOT_FOUND: Final = 127
+# How long a program that was killed is awaited. Only one that the kernel holds takes any time.
+_KILL_SECONDS: Final = 10.0
 _SHELL: Final = "/bin/sh"
 
 
@@ -87,9 +89,17 @@ class StepExecutor:
 
 
 async def _kill(task: Task) -> None:
-    with contextlib.suppress(errdefs.EngineError):  # it has just ended
-        await task.kill(signal.SIGKILL)
-    await task.wait()
+    try:
+        async with asyncio.timeout(_KILL_SECONDS):
+            with contextlib.suppress(errdefs.EngineError):  # it has just ended
+                await task.kill(signal.SIGKILL)
+            await task.wait()
+    except TimeoutError:
+        log.error(
+            "build step %s: it was killed and does not end: does a file system that it uses "
+            "not answer? The daemon's next start will see to it",
+            task.id[:12],
+        )
 
 
 def _told(ended: Exit, step: RunStep) -> Ended:
