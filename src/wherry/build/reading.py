@@ -12,12 +12,14 @@ from typing import BinaryIO, Final
 from wherry import errdefs
 from wherry.build.context import (
     Context,
+    ContextFiles,
     Folder,
     SelectedTree,
     ignore_patterns,
     open_remote,
     open_upload,
 )
+from wherry.build.context.selecting import IGNORE
 from wherry.build.dockerfile import Dockerfile, parse, suggestion
 from wherry.build.events import Event, VertexStarted
 from wherry.build.materials import Material, of_tree
@@ -25,6 +27,7 @@ from wherry.build.plan import IMAGE
 from wherry.build.request import UPLOAD, BuildRequest
 from wherry.build.threads import Stop, in_thread
 from wherry.build.vertices import vertex
+from wherry.ignore import Patterns
 from wherry.layers.files import FileTree, resolve
 
 MAX_DOCKERFILE: Final = 16 << 20
@@ -86,11 +89,17 @@ def _sources(request: BuildRequest, context: Context | None) -> Sources:
 
 
 def _main(context: Context, dockerfile: str, hidden: Collection[bytes]) -> Material:
+    """The build's own context.
+
+    Whoever sent it has left out what its .dockerignore names, but for the two files that the engine
+    needs to see; an archive that somebody made otherwise stays as it is, as with Docker.
+    """
     patterns = ignore_patterns(context.tree, dockerfile)
-    if not patterns and not hidden:
-        return of_tree("the build context", context.tree, lambda path: False)
-    selected = SelectedTree(context.tree, patterns, hidden)
-    return of_tree("the build context", selected, selected.is_ignored)
+    seen_only_here = [name.encode() for name in (dockerfile, IGNORE) if patterns.matches(name)]
+    tree: ContextFiles = context.tree
+    if hidden or seen_only_here:
+        tree = SelectedTree(tree, Patterns(()), (*hidden, *seen_only_here))
+    return of_tree("the build context", tree, patterns.matches)
 
 
 def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, Material]:
@@ -101,8 +110,7 @@ def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, 
             raise errdefs.invalid(f"the context {name} is a folder of an upload, and there is none")
         tree = Folder(context.tree, path)
         patterns = ignore_patterns(tree, "")
-        selected = SelectedTree(tree, patterns)
-        found[name] = of_tree(f'the context "{name}"', selected, selected.is_ignored)
+        found[name] = of_tree(f'the context "{name}"', tree, patterns.matches)
     for name, source in contexts.items():
         if name not in found and not source.startswith(IMAGE):
             raise errdefs.not_implemented(

@@ -26,7 +26,7 @@ from wherry.build.protocols import (
     SocketMount,
     StepMount,
 )
-from wherry.build.state import State
+from wherry.build.state import DEFAULT_PATH, State
 from wherry.build.threads import Stop, finish, in_thread
 from wherry.errdefs import Kind
 from wherry.faults import fault
@@ -34,8 +34,6 @@ from wherry.images.collector import Lease
 from wherry.images.making import keep_layer
 from wherry.metadata import LayerRecord
 from wherry.spec.digest import Digest
-
-DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _TAIL_LINES: Final = 20
 _TAIL_BYTES: Final = 1 << 14

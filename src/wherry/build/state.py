@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from wherry.build.dockerfile import environment
 from wherry.build.protocols import Base
@@ -13,7 +14,9 @@ from wherry.spec.digest import Digest
 from wherry.spec.image import History, ImageConfig, RootFS, RunConfig
 from wherry.spec.platform import Platform
 
-COMMENT = "buildkit.dockerfile.v0"
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+COMMENT: Final = "buildkit.dockerfile.v0"
 """What a history's entry says made it; tools tell builders apart by it."""
 
 
@@ -34,6 +37,11 @@ class State:
     author: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
     command_set: bool = False
+
+    @classmethod
+    def of_nothing(cls, platform: Platform, layers: tuple[Digest, ...] = ()) -> State:
+        """The state after `FROM scratch`, or a context's files in its place."""
+        return cls(platform, RunConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/"), layers)
 
     @classmethod
     def of_image(cls, base: Base, platform: Platform) -> State:

@@ -65,11 +65,11 @@ class Steps:
         platform = self._platform(plan)
         async with self._from(plan) as one:
             if isinstance(base, OfNothing):
-                return State(platform)
+                return State.of_nothing(platform)
             if isinstance(base, OfContext):
                 material = self._job.contexts[base.name]
                 layers = await directories.layers_of(self._job, material)
-                return State(platform, layers=layers)
+                return State.of_nothing(platform, layers)
             image = await self._job.around.images.resolve(
                 base.name, platform, self._job.request.pull
             )
