@@ -118,7 +118,7 @@ def test_every_difference_is_one() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_as_dockerd_builds(socket: Path, tmp_path: Path, name: str) -> None:
     case = CASES[name]
-    if case.needs_session:
+    if case.needs_client:
         wherry = find("wherry", f"unix://{socket}")
         seen = buildruns.by_program(wherry, socket, case, tmp_path)
     else:

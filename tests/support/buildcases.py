@@ -59,14 +59,12 @@ class Case:
     members: list[Member] = field(default_factory=list)
 
     @property
-    def ignores(self) -> bool:
-        """Whether a client has to leave out something of the context."""
-        return any(member.path.endswith(".dockerignore") for member in self.members)
-
-    @property
-    def needs_session(self) -> bool:
-        """Whether something is asked of the client while the build goes on."""
-        return any(flag.partition("=")[0] in ("--secret", "--ssh") for flag in self.flags)
+    def needs_client(self) -> bool:
+        """Whether a client has more to do than to send the context: leave out what .dockerignore
+        names, or answer what is asked while the build goes on."""
+        return any(member.path.endswith(".dockerignore") for member in self.members) or any(
+            flag.partition("=")[0] in ("--secret", "--ssh") for flag in self.flags
+        )
 
 
 # --- Reading --------------------------------------------------------------------------------------
