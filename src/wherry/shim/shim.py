@@ -301,10 +301,11 @@ class Shim:
         if self.status is None:
             return False
         patient = self.order.patient
+        if patient and self.streams.held_up:
+            self.ended = time.monotonic()  # the wait for output begins when we can read it
         waited = time.monotonic() - self.ended
         if self.exit is None:
-            held_up = patient and self.streams.held_up
-            if self.streams.sources and (held_up or waited < _DRAIN_SECONDS):
+            if self.streams.sources and waited < _DRAIN_SECONDS:
                 return False
             self._record_exit()
         self.streams.close_flushed()

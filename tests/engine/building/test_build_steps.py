@@ -227,19 +227,32 @@ async def test_output_waits_for_who_does_not_take_it(bench: Bench) -> None:
 
 
 async def test_nothing_is_lost_when_a_listener_pauses_at_the_end(bench: Bench) -> None:
-    """Longer than a container's clients are waited for: a step's output is nowhere else."""
-    step = bench.step("sh", "-c", "yes 0123456789abcdef | busybox head -c 1450000")
+    """Longer than a container's output is waited for: a step's is nowhere else."""
+    blocks = "while dd if=/dev/zero bs=4k count=1 2>/dev/null; do echo >> /count; done"
+    step = bench.step("sh", "-c", f"dd if=/dev/zero bs=4k count=300 2>/dev/null; {blocks}")
+    gate = asyncio.Event()
     taken = 0
 
     async def pause(stream: str, data: bytes) -> None:
         nonlocal taken
-        if not taken:
-            await asyncio.sleep(2.5)
+        await gate.wait()
         taken += len(data)
 
     async with bench.prepared(step):
-        assert (await bench.executor.run(step, pause)).exit_code == 0
-    assert taken == 1_450_000
+        running = asyncio.create_task(bench.executor.run(step, pause))
+        root = bench.stores.snapshots.mounts(step.id)
+        count, before = Path(root.upper) / "count", -1
+        while not count.exists() or count.stat().st_size != before:  # until the pipe is full
+            before = count.stat().st_size if count.exists() else -1
+            await asyncio.sleep(0.3)
+        os.kill(
+            min(cgroups.detect().pids(f"{bench.where.cgroup_parent}/{step.id}")), signal.SIGKILL
+        )
+        await asyncio.sleep(2.3)
+        gate.set()
+        assert (await running).exit_code == 137
+        written = (300 + count.stat().st_size) * 4096
+        assert written <= taken < written + 2 * 4096
 
 
 async def test_a_step_whose_shim_is_killed(bench: Bench) -> None:
