@@ -241,10 +241,10 @@ async def test_bad_input_is_told_with_its_place(yard: Yard, text: str, told: str
 
 async def test_arguments_have_their_scopes(yard: Yard) -> None:
     text = (
-        "ARG TAG=base\nFROM $TAG\nARG TAG\nARG A=1 B=$A\nENV A=3\nRUN say $A\n"
+        "ARG TAG=base\nFROM $TAG AS first\nARG TAG\nARG A=1 B=$A\nENV A=3\nRUN say $A\n"
         "FROM $TAG\nARG UNSET\nARG GIVEN=no\nRUN say $TAG\n"
     )
-    await yard.build(text, build_args={"GIVEN": "yes"}, target="0")
+    await yard.build(text, build_args={"GIVEN": "yes"}, target="first")
     env = yard.steps[0].env
     assert (env["TAG"], env["A"], env["B"]) == ("base", "3", "1")
 

@@ -75,6 +75,12 @@ def owner_of(tree: FileTree, wanted: str) -> tuple[int, int]:
     return identity.uid, identity.gid
 
 
+def user_of(tree: FileTree, user: str) -> tuple[int, int]:
+    """(uid, gid) of USER, as a program would have them. Raises InvalidArgument."""
+    identity = passwd.resolve(_Root(tree), user)
+    return identity.uid, identity.gid
+
+
 def must_have(material: Material, path: str) -> str:
     """Where `path` is in the material, without symlinks: a mount's source.
 

@@ -26,6 +26,7 @@ from wherry.build.protocols import (
     StepMount,
     TmpfsMount,
 )
+from wherry.build.request import BuildRequest
 from wherry.build.state import State
 from wherry.build.threads import Stop, in_thread
 from wherry.images.collector import Lease
@@ -97,7 +98,7 @@ def target_of(state: State, mount: Mount) -> str:
 def judge(job: Job, mounts: Sequence[Mount]) -> None:
     """Raises InvalidArgument for a secret or an agent that must be there and that nobody gave."""
     for mount in mounts:
-        name = mount.id or "default"
+        name = _agent(mount)
         if mount.type == "secret" and mount.required and mount.id not in job.request.secrets:
             raise errdefs.invalid(
                 f"secret {mount.id}: not found (give it with --secret id={mount.id},src=FILE)"
@@ -140,31 +141,40 @@ async def acquire(
     found: list[StepMount] = [
         await in_thread(functools.partial(_layers, job, lease, one)) for one in bound
     ]
-    agents = 0
-    for mount in mounts:
+    caches = [mount for mount in mounts if mount.type == "cache"]
+    # In one order for all: two steps that lock two caches must not wait for each other.
+    for mount in sorted(caches, key=lambda mount: mount.id or target_of(state, mount)):
         target = target_of(state, mount)
-        if mount.type == "cache":
-            request = await in_thread(functools.partial(_cache, mount, target, materials))
-            folder = await held.enter_async_context(job.around.caches.acquire(request))
-            found.append(CacheMount(target, folder, writable=not mount.readonly))
-        elif mount.type == "tmpfs":
-            found.append(TmpfsMount(target, mount.size))
-        elif mount.type == "secret" and mount.id in job.request.secrets:
-            if mount.target or not mount.env:
-                found.append(_secret(mount, target, job.request.secrets[mount.id]))
-        elif mount.type == "ssh" and (mount.id or "default") in job.request.ssh:
-            agent = target if mount.target else f"{_AGENTS}.{agents}"
-            agents += 1
-            found.append(
-                SocketMount(
-                    agent,
-                    job.request.ssh[mount.id or "default"],
-                    _SOCKET_MODE if mount.mode is None else mount.mode,
-                    mount.uid or 0,
-                    mount.gid or 0,
-                )
-            )
+        request = await in_thread(functools.partial(_cache, mount, target, materials))
+        folder = await held.enter_async_context(job.around.caches.acquire(request))
+        found.append(CacheMount(target, folder, writable=not mount.readonly))
+    given = [_given(job.request, state, mount) for mount in mounts]
+    found += [mount for mount in given if mount is not None]
+    agents = [mount for mount in mounts if mount.type == "ssh" and _agent(mount) in job.request.ssh]
+    found += [_socket(job.request, state, mount, at) for at, mount in enumerate(agents)]
     return found
+
+
+def _given(request: BuildRequest, state: State, mount: Mount) -> TmpfsMount | SecretMount | None:
+    target = target_of(state, mount)
+    if mount.type == "tmpfs":
+        return TmpfsMount(target, mount.size)
+    if mount.type != "secret" or mount.id not in request.secrets:
+        return None
+    if mount.env and not mount.target:
+        return None  # it is a variable, and nothing else
+    mode = _SECRET_MODE if mount.mode is None else mount.mode
+    return SecretMount(target, request.secrets[mount.id], mode, mount.uid or 0, mount.gid or 0)
+
+
+def _agent(mount: Mount) -> str:
+    return mount.id or "default"
+
+
+def _socket(request: BuildRequest, state: State, mount: Mount, number: int) -> SocketMount:
+    target = target_of(state, mount) if mount.target else f"{_AGENTS}.{number}"
+    mode = _SOCKET_MODE if mount.mode is None else mount.mode
+    return SocketMount(target, request.ssh[_agent(mount)], mode, mount.uid or 0, mount.gid or 0)
 
 
 def _cache(
@@ -192,8 +202,3 @@ def _cache(
         mount.uid or 0,
         mount.gid or 0,
     )
-
-
-def _secret(mount: Mount, target: str, content: bytes) -> SecretMount:
-    mode = _SECRET_MODE if mount.mode is None else mount.mode
-    return SecretMount(target, content, mode, mount.uid or 0, mount.gid or 0)

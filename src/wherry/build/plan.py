@@ -99,12 +99,10 @@ class Names:
         name = from_.image
         if name.lower() in self._contexts:
             return self._contexts[name.lower()]
-        if name == SCRATCH:
-            return OfNothing()
         for stage in reversed(self._stages[:index]):
             if stage.name == name.lower():
                 return OfStage(stage.index)
-        return OfImage(name)
+        return OfNothing() if name == SCRATCH else OfImage(name)
 
     def origin(self, name: str) -> Origin:
         """Where `COPY --from` and a mount's `from` take files: any stage, by its name or number.
@@ -132,7 +130,7 @@ def _further(name: str, source: str) -> OfContext | OfImage:
 def plan(
     dockerfile: Dockerfile, meta: Mapping[str, str], target: str, contexts: Mapping[str, str]
 ) -> Plan:
-    """The stages for `target`, a name or number, "" for the last.
+    """The stages for the stage `target`, "" for the last.
 
     `meta` are the ARGs before the first FROM, and those that are always there. Raises
     DockerfileError for a base without a name and for stages that go in a circle, InvalidArgument
@@ -178,8 +176,6 @@ def _target(stages: Sequence[Stage], target: str) -> int:
     for stage in reversed(stages):
         if stage.name == target.lower():
             return stage.index
-    if target.isascii() and target.isdigit() and int(target) < len(stages):
-        return int(target)
     names = [stage.name for stage in stages if stage.name]
     hint = suggestion(target, names) or (f" (there are: {', '.join(names)})" if names else "")
     raise errdefs.invalid(f'target stage "{target}" could not be found{hint}')

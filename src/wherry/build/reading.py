@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -95,11 +95,31 @@ def _main(context: Context, dockerfile: str, hidden: Collection[bytes]) -> Mater
     needs to see; an archive that somebody made otherwise stays as it is, as with Docker.
     """
     patterns = ignore_patterns(context.tree, dockerfile)
-    seen_only_here = [name.encode() for name in (dockerfile, IGNORE) if patterns.matches(name)]
+    own = (dockerfile, f"{dockerfile}{IGNORE}", IGNORE)
+    hidden = {*hidden, *_unwanted(context.tree, own, patterns)}
     tree: ContextFiles = context.tree
-    if hidden or seen_only_here:
-        tree = SelectedTree(tree, Patterns(()), (*hidden, *seen_only_here))
+    if hidden:
+        tree = SelectedTree(tree, Patterns(()), hidden)
     return of_tree("the build context", tree, patterns.matches)
+
+
+def _unwanted(tree: FileTree, own: Iterable[str], patterns: Patterns) -> set[bytes]:
+    """Of the files that only the engine needs those that are ignored, and the directories that are
+    there for their sake alone."""
+    hidden: set[bytes] = set()
+    for path in sorted(own):
+        while path and patterns.matches(path):
+            name = path.encode(errors="surrogateescape")
+            node = tree.node(name)
+            if node is None or (node.kind == "dir" and not _is_all_hidden(tree, name, hidden)):
+                break
+            hidden.add(name)
+            path = path.rpartition("/")[0]
+    return hidden
+
+
+def _is_all_hidden(tree: FileTree, folder: bytes, hidden: Collection[bytes]) -> bool:
+    return all(folder + b"/" + name in hidden for name in tree.names(folder))
 
 
 def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, Material]:

@@ -85,10 +85,10 @@ class Steps:
             self._job.emit(warning_of(found(rule, plan.stage.location, *names)))
 
     async def begin_on(self, plan: StagePlan, state: State) -> State:
-        """The state after FROM a stage, which has come to `state`."""
+        """The state after FROM a stage, which has come to `state`; its ARGs stay in scope."""
         async with self._from(plan) as one:
             await self._show_image(one, state)
-            return dataclasses.replace(state, args={}, command_set=False)
+            return dataclasses.replace(state, command_set=False)
 
     async def image(self, name: str) -> Base:
         """The image that `--from` names."""
@@ -175,7 +175,7 @@ class Steps:
             run=configure(state.run, instruction, cmd_is_set=state.command_set),
             command_set=state.command_set or isinstance(instruction, Cmd),
         )
-        if isinstance(instruction, Workdir):
+        if isinstance(instruction, Workdir) and state.run.working_dir != "/":
             return await self._workdir(plan, state, instruction, one)
         if isinstance(instruction, Arg):
             values = {one.name: one.value for one in instruction.arguments if one.value is not None}

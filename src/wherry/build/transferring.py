@@ -7,7 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wherry import errdefs
 from wherry.build import copying
+from wherry.build.context import is_git
 from wherry.build.copying import CopyOptions, CopyPlan, GivenFile, GivenTree
 from wherry.build.dockerfile import Add, Copy
 from wherry.build.job import Job
@@ -62,6 +64,8 @@ def _plan(
     """In a thread."""
     source = held.enter_context(material.open())
     target = held.enter_context(job.around.collector.snapshots.browse(state.layers))
+    if isinstance(instruction, Add) and instruction.checksum:
+        _judge_checksum(instruction)
     uid, gid = _owner(instruction, target)
     sources: Sequence[str | GivenFile | GivenTree] = instruction.sources
     if isinstance(instruction, Add):
@@ -90,6 +94,14 @@ def _plan(
         where=material.where,
         is_ignored=material.is_ignored,
     )
+
+
+def _judge_checksum(add: Add) -> None:
+    """There is one file, and it comes from far. Raises InvalidArgument."""
+    if len(add.sources) + len(add.files) > 1:
+        raise errdefs.invalid("checksum can't be specified for multiple sources")
+    if not all(is_remote(source) and not is_git(source) for source in add.sources):
+        raise errdefs.invalid("checksum is for what is fetched from an HTTP or HTTPS address")
 
 
 def _owner(instruction: Copy | Add, target: FileTree) -> tuple[int | None, int | None]:

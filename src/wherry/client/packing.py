@@ -67,6 +67,8 @@ class _Folder:
         self._kept = set(kept)
         self._prefix = prefix
         self._first_names: dict[tuple[int, int], bytes] = {}
+        # Folders that are left out, unless something in them is sent: then they come before it.
+        self._waiting: dict[str, os.DirEntry[str]] = {}
 
     def entries(self) -> Iterator[bytes]:
         if self._prefix:
@@ -81,12 +83,24 @@ class _Folder:
                 left_out = judged & _MATCHED and path not in self._kept
                 if not left_out:
                     self._kept.discard(path)
+                    yield from self._folders_above(path)
                     yield from self._entry(path, entry)
-                if entry.is_dir(follow_symlinks=False) and not (
-                    left_out and not self._may_send_below(path)
-                ):
+                if not entry.is_dir(follow_symlinks=False):
+                    continue
+                if not left_out or self._may_send_below(path):
                     below.append((path, judged))
+                if left_out:
+                    self._waiting[path] = entry
             todo += reversed(below)
+
+    def _folders_above(self, path: str) -> Iterator[bytes]:
+        """Those that have not been sent, the topmost first."""
+        at = path.find("/")
+        while at >= 0 and self._waiting:
+            folder = self._waiting.pop(path[:at], None)
+            if folder is not None:
+                yield from self._entry(path[:at], folder)
+            at = path.find("/", at + 1)
 
     def _may_send_below(self, folder: str) -> bool:
         if self._patterns and self._patterns.may_spare(folder):

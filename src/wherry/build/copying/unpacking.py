@@ -40,7 +40,7 @@ def unpack(stream: BinaryIO, layer: Layer, directory: bytes) -> Iterator[bytes]:
     what is in it. Owners are the archive's, if `--chown` does not say otherwise; `--chmod` is not
     for archives. Raises InvalidArgument with the entry's name.
     """
-    return _Unpacking(layer, directory).pieces(TarReader(open_layer(stream)))
+    return _Unpacking(layer, directory).pieces(TarReader(open_layer(stream), rooted=True))
 
 
 class _Unpacking:

@@ -87,10 +87,13 @@ def _mode_and_owner(field: bytes) -> tuple[int, int, int]:
     return number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
 
 
-def judge(entry: Entry) -> None:
-    """Bring a complete draft into the form that Entry promises; refuse what Linux cannot have."""
+def judge(entry: Entry, rooted: bool = False) -> None:
+    """Bring a complete draft into the form that Entry promises; refuse what Linux cannot have.
+
+    `rooted` is as in `entry_name`.
+    """
     raw = entry.name
-    entry.name = names.entry_name(raw)
+    entry.name = names.entry_name(raw, rooted)
     if entry.kind == FILE:
         judge_size(entry.size)
         if raw[-1] == _SLASH:  # how archives older than ustar mark a directory

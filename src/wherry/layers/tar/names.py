@@ -9,13 +9,14 @@ MAX_PATH: Final = 4095
 MAX_COMPONENT: Final = 255
 
 
-def entry_name(raw: bytes) -> bytes:
+def entry_name(raw: bytes, rooted: bool = False) -> bytes:
     """The normal form (see Entry) of an entry's name; b"" is the root itself.
 
     `a/../b` is `b`, as in Go's filepath.Clean, by which every other engine reads layers; an
-    absolute name is refused, but `/` alone is the root (kaniko writes that).
+    absolute name is refused, but `/` alone is the root (kaniko writes that). `rooted`: any name may
+    begin with a slash, which is the archive's root.
     """
-    if raw[:1] == b"/" and raw.strip(b"/"):
+    if not rooted and raw[:1] == b"/" and raw.strip(b"/"):
         raise Malformed("its name is absolute")
     if not raw:
         raise Malformed("it has no name")

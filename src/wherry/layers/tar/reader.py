@@ -45,8 +45,11 @@ class TarReader:
     owners and devices that Linux does not have. Nothing is guessed or repaired.
     """
 
-    def __init__(self, stream: Readable | Source) -> None:
+    def __init__(self, stream: Readable | Source, *, rooted: bool = False) -> None:
+        """`rooted`: a name may begin with a slash, which is the archive's root, as tar(1) has it
+        when it unpacks what was packed with `-P`."""
         self._source = stream if isinstance(stream, Source) else Source(stream)
+        self._rooted = rooted
         self._global: pax.Records = {}
         self._start = 0  # where in the archive the current entry's first header is
         self._block = b""  # its last header block
@@ -145,7 +148,7 @@ class TarReader:
             pax.override(entry, records)
             entry.name = sparse.pax_name(records) or entry.name
             self._name = entry.name
-        header.judge(entry)
+        header.judge(entry, self._rooted)
         if entry.kind == FILE:
             self._find_data(entry, block, records)
         entry.offset = self._source.position
