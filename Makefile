@@ -1,4 +1,4 @@
-# make demo    builds an image from this host's programs and runs it (root)
+# make demo    builds a web service, runs it, changes it, builds it again (root)
 # make test    sets up and runs all tests
 # make check   format, lint, types, layering
 PYTHON ?= python3

@@ -1,106 +1,145 @@
-"""`make demo`: programs of this host in a container of an engine that lasts as long as the demo.
+"""`make demo`: a web service is built, run, changed and built again, by an engine that lasts as
+long as the demo.
 
-Everything is in a temporary folder and a cgroup of the demo's own, and goes with its end.
+Everything is in a temporary folder and a cgroup of the demo's own, and goes with its end. The demo
+ends with an error if anything is not as it says.
 """
 
+import io
 import json
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import cost
+from project import Project
+from report import claim, command, heading, say, table
 
 from engine import Engine
 from wherry import __version__
+from wherry.errdefs import EngineError
 
 HERE = Path(__file__).parent
 # The system's own where there is one: a private one may lie where only root may look.
-PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or os.path.realpath(sys.executable)
-PROGRAMS = [PYTHON, "sh", "seq", "gzip", "sha256sum", "stat", "sleep", "true"]
-IMAGE = "demo"
-LIMITS = ["--memory=64m", "--pids-limit=20", "--cpus=0.5", "--read-only", "--tmpfs=/tmp"]
-USER = "0:0" if PYTHON.startswith("/root/") else "1000:1000"
-RUN = ["run", "--rm", "-i", "--network=none", "--hostname=wherry", f"--user={USER}"]
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or str(
+    Path(sys.executable).resolve().with_name("python3")
+)
+PROGRAMS = [PYTHON, "sh", "gzip", "sleep", "true"]
+BASE = "base"
+LIMITS = ["--memory=64m", "--pids-limit=20", "--cpus=0.5", "--read-only"]
+AS_ROOT = ["--user=0:0"] if PYTHON.startswith("/root/") else []
+ALONE = ["run", "--rm", "-i", "--network=none", "--hostname=wherry", *AS_ROOT, *LIMITS]
+
+INDEX = "RUN --mount=type=cache"
+CHANGES = {
+    "server.py": ("The standard library, searched", "What Python has for you"),
+    "index.py": ('"class")', '"class", "function")'),
+}
 
 
-def heading(text: str) -> None:
-    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    print(f"\n{bold}{text}{plain}\n")
-
-
-def show(*words: str, script: str = "") -> None:
-    """The command that a user would type."""
-    command = f"$ wherry {shlex.join(words)}{f' < {script}' if script else ''}"
-    lines = textwrap.wrap(command, 90, break_long_words=False, break_on_hyphens=False)
-    print("  " + " \\\n      ".join(lines), end="\n\n")
-
-
-def table(rows: Iterable[tuple[str, ...]]) -> None:
-    lines = list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print(f"  {'   '.join(cells).rstrip()}", flush=True)
-
-
-def make_image(engine: Engine) -> None:
-    heading("An image of this host's programs")
-    names = " ".join(Path(program).name for program in PROGRAMS)
-    print(f"  $ host_image.py {IMAGE} {names} > {IMAGE}.tar")
-    archive = engine.folder / f"{IMAGE}.tar"
+def make_base(engine: Engine) -> None:
+    heading("A base image: programs of this host, with all that they need")
+    names = [Path(program).name for program in PROGRAMS]
+    print(f"  $ host_image.py {BASE} {' '.join(names)} > {BASE}.tar")
+    archive = engine.folder / f"{BASE}.tar"
     begin = time.perf_counter()
     with archive.open("wb") as out:
         tool = HERE.parent / "host_image.py"
-        subprocess.run([sys.executable, tool, IMAGE, *PROGRAMS], stdout=out, check=True)
+        subprocess.run([sys.executable, tool, BASE, *PROGRAMS], stdout=out, check=True)
     made = time.perf_counter() - begin
-    show("load", "-i", f"{IMAGE}.tar")
+    command("wherry", "load", "-i", f"{BASE}.tar")
     begin = time.perf_counter()
-    print(f"  {engine.run('load', '-q', '-i', str(archive)).strip()}")
+    engine.run("load", "-q", "-i", str(archive))
     loaded = time.perf_counter() - begin
     size = archive.stat().st_size / 1e6
-    print(f"  {size:.0f} MB: made in {made:.1f} s, loaded in {loaded:.1f} s", flush=True)
+    say(f"{size:.0f} MB, made in {made:.1f} s, loaded in {loaded:.2f} s")
 
 
-def run_script(engine: Engine, options: list[str], program: list[str], script: str) -> str:
-    show(*RUN, *options, IMAGE, *(Path(word).name for word in program), script=script)
-    return engine.run(*RUN, *options, IMAGE, *program, stdin=HERE / script)
+def first_build(project: Project) -> str:
+    heading("examples/web, built: stages side by side, and what a cache mount is given")
+    build = project.build()
+    claim(len(build.anew) == 10, "of the stages those are built that are needed")
+    claim(not build.cached, "nothing of the first build comes from a cache")
+    heading("... and run, on a free port of the loopback")
+    page = project.serve(*AS_ROOT)
+    claim(CHANGES["server.py"][0] in page, "the page has its title")
+    claim(_found(page), "the page has found something")
+    return page
 
 
-def work(engine: Engine) -> None:
-    heading("It does work")
-    for line in run_script(engine, LIMITS, ["sh"], "work.sh").splitlines():
-        print(f"  {line}", flush=True)
+def change_the_page(project: Project, before: str) -> str:
+    heading("A change of the service")
+    project.change("server.py", *CHANGES["server.py"])
+    build = project.build()
+    claim(build.anew == ["COPY server.py ."], "only what copies server.py is done anew")
+    say("Each step's key is made of what it depends on, files by their content.")
+    page = project.serve(*AS_ROOT)
+    claim(CHANGES["server.py"][1] in page, "the page has its new title")
+    claim(_found(page) == _found(before), "the page has found the same")
+    return page
+
+
+def change_the_index(project: Project, before: str) -> None:
+    heading("A change of what an early stage does: the index is to hold functions as well")
+    project.change("index.py", *CHANGES["index.py"])
+    build = project.build()
+    anew = ["COPY index.py .", INDEX, "COPY --from=index /index.db .", "COPY server.py ."]
+    claim(
+        all(any(name.startswith(one) for one in anew) for name in build.anew),
+        "only what index.py and the index are in is done anew",
+    )
+    say(f"The RUN said: {build.output.strip()}.")
+    claim("static" not in " ".join(build.anew), "the other stage stays as it is")
+    claim(" read" not in build.output, "the cache mount has every module")
+    page = project.serve(*AS_ROOT)
+    claim(_found(page) > _found(before), "the page finds more than before")
+
+
+def _found(page: str) -> int:
+    return int(page.splitlines()[1].split()[0])
+
+
+def show_layers(engine: Engine) -> None:
+    heading("Its layers")
+    words = ["history", "--format", "table {{.Size}}\\t{{.CreatedBy}}", "web"]
+    command("wherry", *words)
+    said = engine.run(*words)
+    claim("COPY server.py ." in said and "wherry: " in said, "the history has every step")
+    for line in said.splitlines():
+        print(f"  {line}")
 
 
 def look(engine: Engine) -> None:
     heading("It is alone: what the same program sees on the host and in a container")
     outside = subprocess.run([PYTHON, HERE / "look.py"], capture_output=True, check=True)
-    inside = json.loads(run_script(engine, LIMITS, [PYTHON, "-"], "look.py"))
+    command("wherry", *ALONE, "web", "python3", "-", "<", "look.py")
+    inside = json.loads(engine.run(*ALONE, "web", "python3", "-", stdin=HERE / "look.py"))
     rows = [(what, seen, inside[what]) for what, seen in json.loads(outside.stdout).items()]
     table([("", "host", "container"), *rows])
+    claim(inside["process ID"] == inside["processes"] == "1", "it sees no process but itself")
+    claim(inside["network"] == "lo", "it has no network")
+    claim(inside["system calls"] == "filtered", "its system calls are filtered")
 
 
 def overreach(engine: Engine) -> None:
-    heading("It has limits: what it gets that reaches for more")
-    print(f"  allowed: {' '.join(LIMITS)}\n")
-    table(json.loads(run_script(engine, LIMITS, [PYTHON, "-"], "overreach.py")))
+    heading("It has limits: what it gets, run like that, when it reaches for more")
+    said = engine.run(*ALONE, "web", "python3", "-", stdin=HERE / "overreach.py")
+    results = json.loads(said)
+    table((what, result) for what, result, _ in results)
+    for what, result, held_back in results:
+        claim(held_back, f"it is held back from: {what} ({result})")
 
 
 def costs(engine: Engine) -> None:
-    heading("What it costs")
-    table([("time to run `true` to its end, median", "")])
-    times = cost.start_times(engine, IMAGE)
-    table((f"  {way}", f"{ms:6.1f} ms") for way, ms in times.items())
-    print()
-    table([("memory while nothing happens", "")])
-    table((f"  {who}", f"{mb:6.1f} MB") for who, mb in cost.memory(engine, IMAGE).items())
+    heading("What a container costs")
+    times = cost.start_times(engine, BASE)
+    rows = [(f"`true` {way}, median", f"{ms:6.1f} ms") for way, ms in times.items()]
+    memory = cost.memory(engine, BASE)
+    table([*rows, *((f"memory of {who}", f"{mb:6.1f} MB") for who, mb in memory.items())])
 
 
 def main() -> int:
@@ -108,13 +147,25 @@ def main() -> int:
         print("demo: making containers needs root; try `sudo make demo`", file=sys.stderr)
         return 1
     begin = time.monotonic()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     kernel = os.uname()
     print(f"Wherry {__version__}, Python {platform.python_version()}, ", end="")
     print(f"Linux {kernel.release} on {kernel.machine}")
     with Engine() as engine:
         print(f"a daemon of the demo's own, process {engine.pid}, in {engine.folder}")
-        for act in (make_image, work, look, overreach, costs):
-            act(engine)
+        try:
+            make_base(engine)
+            project = Project(engine)
+            page = first_build(project)
+            page = change_the_page(project, page)
+            change_the_index(project, page)
+            for act in (show_layers, look, overreach, costs):
+                act(engine)
+        except (EngineError, OSError, subprocess.CalledProcessError) as error:
+            sys.exit(f"demo: {error}")
+        except KeyboardInterrupt:
+            return 130
     heading("What is left of it")
     left = engine.left_behind()
     print(f"  {', '.join(left) or 'nothing'}, after {time.monotonic() - begin:.0f} s")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from engine import Engine
 
-RUNS = 15
-IDLE = 10
+RUNS = 10
+IDLE = 5
 
 
 def start_times(engine: Engine, image: str) -> dict[str, float]:
@@ -29,9 +29,9 @@ def start_times(engine: Engine, image: str) -> dict[str, float]:
         plain.remove(container)
 
     ways: dict[str, Callable[[], object]] = {
-        "a plain subprocess": lambda: subprocess.run([true], check=True),
-        "a container, by the API": by_api,
-        "a container, by `wherry run --rm`": lambda: engine.run(
+        "as a plain subprocess": lambda: subprocess.run([true], check=True),
+        "in one, by the API": by_api,
+        "in one, by `wherry run --rm`": lambda: engine.run(
             "run", "--rm", "--network=none", image, "true"
         ),
     }
@@ -58,7 +58,7 @@ def memory(engine: Engine, image: str) -> dict[str, float]:
         "the daemon": _pss(engine.pid),
         "its launcher": _pss(launcher),
         "what it has ready for the next start": sum(map(_pss, spare)),
-        f"the shim of a container, mean of {IDLE}": statistics.mean(map(_pss, shims)),
+        f"a container's shim, mean of {IDLE}": statistics.mean(map(_pss, shims)),
     }
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -40,7 +41,7 @@ class Engine:
             "--config-file": os.devnull,
             "--log-level": "warn",
         }
-        command = [PROGRAMS / "wherryd", *(f"{name}={value}" for name, value in flags.items())]
+        command = [str(PROGRAMS / "wherryd"), *(f"{name}={value}" for name, value in flags.items())]
         self._process = subprocess.Popen(command, start_new_session=True)
         deadline = time.monotonic() + PATIENCE
         while not listens(self.socket):
@@ -68,12 +69,25 @@ class Engine:
 
     def run(self, *arguments: str, stdin: Path | None = None) -> str:
         """What `wherry ARGUMENTS` prints; the demo ends if it fails."""
-        command = [str(PROGRAMS / "wherry"), "-H", f"unix://{self.socket}", *arguments]
         with open(stdin or os.devnull, "rb") as given:
-            done = subprocess.run(command, stdin=given, stdout=subprocess.PIPE, check=False)
-        if done.returncode:
-            sys.exit(f"demo: `wherry {shlex.join(arguments)}` ended with {done.returncode}")
+            done = subprocess.run(
+                self._command(arguments), stdin=given, stdout=subprocess.PIPE, check=False
+            )
+        _succeeded(arguments, done.returncode)
         return done.stdout.decode()
+
+    def follow(self, *arguments: str) -> Iterator[str]:
+        """Each line of `wherry ARGUMENTS`'s progress (its standard error) as it comes."""
+        with subprocess.Popen(
+            self._command(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process:
+            assert process.stderr
+            yield from process.stderr
+        _succeeded(arguments, process.returncode)
 
     def left_behind(self) -> list[str]:
         """What of this engine is still on the machine after its end."""
@@ -87,6 +101,9 @@ class Engine:
                     left.append(f"process {process.parent.name}")
         return left
 
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [str(PROGRAMS / "wherry"), "-H", f"unix://{self.socket}", *arguments]
+
     def _clear_away(self) -> None:
         self.client.close()
         if self._process:
@@ -94,3 +111,8 @@ class Engine:
             self._process.wait()
         cgroups.detect().remove_tree(self.cgroup)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _succeeded(arguments: tuple[str, ...], code: int) -> None:
+    if code:
+        sys.exit(f"demo: `wherry {shlex.join(arguments)}` ended with {code}")
