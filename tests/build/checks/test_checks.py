@@ -99,8 +99,8 @@ BROKEN = [
         2,
         "MultipleInstructionsDisallowed",
         (
-            "Multiple CMD instructions should not be used in the same stage because only the last one "
-            "will be used"
+            "Multiple CMD instructions should not be used in the same stage because only the last "
+            "one will be used"
         ),
     ),
     (
