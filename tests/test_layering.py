@@ -6,12 +6,13 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "wherry"
 
 # Each room's allowed neighbours, below it or beside it. A new edge is a decision: it is made here.
-FOUNDATION = {"errdefs", "faults"}
+FOUNDATION = {"closing", "errdefs", "faults"}
 DOORS = {"linux", "reference", "spec"} | FOUNDATION
 STORES = {"content", "metadata", "layers", "snapshots"} | DOORS
 TRADES = {"images", "logs", "shim"}
 ALLOWED: dict[str, set[str]] = {
     "errdefs": set(),
+    "closing": set(),
     "faults": set(),
     "spec": {"errdefs"},
     "reference": {"errdefs", "spec"},

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from wherry import errdefs
-from wherry.layers.files import Node
+from wherry.layers.files import FileTree, Node
 
 
-class MemoryTree:
+class MemoryTree(FileTree):
     """A FileTree. Directories that nobody mentions are 0755 and root's.
 
     MemoryTree({"etc/motd": b"hi", "bin": Node("symlink", link=b"usr/bin")})
@@ -55,14 +54,3 @@ class MemoryTree:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -12,9 +12,9 @@ use two processors. A stage that is ahead waits: at most `DEPTH` pieces lie befo
 import hashlib
 import queue
 import threading
-from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Generic, TypeVar
 
+from wherry.closing import Closing
 from wherry.layers.tar import Readable
 from wherry.spec.digest import Digest
 
@@ -49,7 +49,7 @@ class _Channel(Generic[Item]):
         self._left.set()
 
 
-class ReadAhead:
+class ReadAhead(Closing):
     """Reads `source` in a thread of its own, ahead of who reads this.
 
     An error of the source is raised here, in its place in the stream. To be closed: then the
@@ -95,19 +95,8 @@ class ReadAhead:
         self._channel.leave()
         self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Digesting:
+class Digesting(Closing):
     """A stream whose bytes are hashed in a thread of its own, behind who reads it."""
 
     def __init__(self, stream: Readable) -> None:
@@ -142,14 +131,3 @@ class Digesting:
         if self._thread.is_alive():
             self._channel.put(b"")
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -18,8 +18,9 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from wherry.closing import Closing
 
 # --- Messages: pure ------------------------------------------------------------------------
 
@@ -185,7 +186,7 @@ _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 10, 11
 _DATAGRAM = 65536  # the kernel fills a dump's datagrams to at most 32 KiB
 
 
-class RouteSocket:
+class RouteSocket(Closing):
     """An rtnetlink socket: it stays in the network namespace that it was made in.
 
         with RouteSocket() as route:
@@ -203,17 +204,6 @@ class RouteSocket:
         # Sentences beside error numbers, and refusals without the request sent back.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._socket.close()

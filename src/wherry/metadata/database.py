@@ -9,10 +9,10 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 from wherry import errdefs
+from wherry.closing import Closing
 from wherry.metadata import schema
 from wherry.metadata.transaction import Transaction
 from wherry.metadata.writer import Writer
@@ -23,7 +23,7 @@ _BUSY_TIMEOUT = 5.0  # seconds; only a program beside us, such as a check, can h
 _SPARE_READERS = 8
 
 
-class Database:
+class Database(Closing):
     """Facts on disk, in SQLite's WAL mode: readers never wait for the writer, nor it for them.
 
         database = Database.open(root / "wherry.db")
@@ -67,17 +67,6 @@ class Database:
         while self._readers:
             self._readers.pop().close()
         self._connection.close()
-
-    def __enter__(self) -> Database:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read(self, fn: Callable[[Transaction], T]) -> T:
         """What `fn` finds in one consistent view. For any thread."""

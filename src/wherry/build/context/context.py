@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from wherry.build.context.tree import ContextTree
+from wherry.closing import Closing
 
 
 @dataclass(slots=True)
-class Context:
+class Context(Closing):
     """Where `COPY` and `ADD` take files from, and the Dockerfile is found.
 
     `only_dockerfile`: the client sent no archive but a Dockerfile's text, which is the one file in
@@ -23,14 +22,3 @@ class Context:
     def close(self) -> None:
         """Let go of the disk space. The tree cannot be read afterwards."""
         self.tree.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self
+from typing import BinaryIO, Final, Protocol
 
 from wherry import errdefs
 from wherry.ignore import MATCHED, Patterns
@@ -39,7 +38,7 @@ def ignore_patterns(tree: FileTree, dockerfile: str) -> Patterns:
     return Patterns(())
 
 
-class SelectedTree:
+class SelectedTree(ContextFiles):
     """A tree without what `patterns` match, and without the folders `hidden`.
 
     A directory that is matched stays, as itself, if anything below it does (as BuildKit has it;
@@ -91,17 +90,6 @@ class SelectedTree:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _folder(self, path: bytes) -> dict[bytes, int] | None:
         """The names in a directory, with the verdict on each; None for what is none."""
@@ -167,7 +155,7 @@ class SelectedTree:
         )
 
 
-class Folder:
+class Folder(ContextFiles):
     """A directory of a tree as a tree. It does not close the tree that it is made of.
 
     Hardlinks keep their identity; a symlink that leads out leads to the folder's own root.
@@ -201,14 +189,3 @@ class Folder:
 
     def close(self) -> None:
         pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

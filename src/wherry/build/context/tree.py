@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import BinaryIO, Final, Self, cast
+from typing import BinaryIO, Final, cast
 
 from wherry import errdefs
 from wherry.build.context.spool import Content, Extent, Spool
-from wherry.layers.files import Node
+from wherry.layers.files import FileTree, Node
 from wherry.layers.tar.names import quoted
 
 _PIECE: Final = 1 << 18
@@ -30,7 +29,7 @@ class Item:
     names: int = 1
 
 
-class ContextTree:
+class ContextTree(FileTree):
     """A FileTree of the ranges of a spooled archive; see `wherry.layers.files`.
 
     `directories` has for the path of each directory what is in it, by name. Any number of threads
@@ -126,14 +125,3 @@ class ContextTree:
 
     def close(self) -> None:
         self._spool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

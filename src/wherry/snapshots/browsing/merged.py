@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from wherry import errdefs
@@ -65,17 +64,6 @@ class MergedTree(FileTree):
     def close(self) -> None:
         self._root = None
         self._at_hand = _AtHand(_Directory([]))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- lookup -----------------------------------------------------------------------------------
 
