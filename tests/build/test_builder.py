@@ -427,3 +427,20 @@ async def test_a_context_can_be_fetched(yard: Yard, server: str, tmp_path: Path)
     assert yard.files(built) == {"a": b"A"}
     built = await yard.build("", remote=f"{server}/Dockerfile")
     assert "etc/passwd" in yard.files(built)
+
+
+async def test_a_network_that_is_not_there_is_refused(yard: Yard) -> None:
+    with pytest.raises(EngineError, match="building in the network 'mine': not supported"):
+        await yard.build("FROM base\nRUN true\n", network="mine")
+    await yard.build("FROM base\nRUN true\n", network="bridge")
+
+
+async def test_steps_without_a_layer_come_from_the_cache_too(yard: Yard) -> None:
+    """For clients of the classic stream, which count what comes from the cache."""
+    for expected in ([], ["ENV A=1", "RUN echo 1 > /x", "LABEL a=b"]):
+        yard.events.clear()
+        await yard.build("FROM base\nENV A=1\nRUN echo 1 > /x\nLABEL a=b\n", step_images=True)
+        assert yard.cached() == expected
+    yard.events.clear()
+    await yard.build("FROM base\nENV A=1\nRUN echo 1 > /x\n", step_images=True, no_cache=True)
+    assert yard.cached() == []

@@ -43,6 +43,7 @@ from wherry.spec.platform import Platform
 from wherry.spec.platform import parse as parse_platform
 
 _SECOND = 10**9
+_NETWORKS = frozenset(("", "default", "bridge", "none", "host"))
 
 
 class Builder:
@@ -67,6 +68,11 @@ class Builder:
         """
         names = [_name(tag) for tag in request.tags]
         platform = _platform(request, self._around.host)
+        if request.network not in _NETWORKS:
+            raise errdefs.not_implemented(
+                f"building in the network {request.network!r}: not supported by this version of "
+                "Wherry, only default, host and none"
+            )
         pins = Pins()
         opened = contextlib.AsyncExitStack()
         try:

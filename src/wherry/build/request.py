@@ -41,8 +41,8 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     `tags` are as the client wrote them. A build argument whose value is None is one that the client
     named without having a value for it: it counts as not given. `no_cache_filter` names stages.
     `platforms` has one member at most until images have several; none means the host's.
-    `network` is `""` (the default), `default`, `none`, `host`, or whatever else was asked for;
-    `extra_hosts` are (name, address).
+    `network` is `""` (the default), `default`, `bridge` (the same), `none`, `host`, or what
+    else was asked for, which is refused; `extra_hosts` are (name, address).
 
     `secrets` are by ID; `ssh` names, by ID, sockets of agents on this host, and `agents` the
     sessions of those that the client forwards, which the engine makes sockets of.

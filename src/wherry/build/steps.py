@@ -147,7 +147,7 @@ class Steps:
                 if isinstance(instruction, Run):
                     raise
                 raise located(error, instruction.location) from error
-            await self._show_image(one, state)
+            await self._show_image(one, state, plan)
             return state
 
     def _expanded(self, state: State, instruction: Instruction) -> Instruction:
@@ -242,12 +242,21 @@ class Steps:
 
     # --- images of steps --------------------------------------------------------------------------
 
-    async def _show_image(self, one: Vertex, state: State) -> None:
-        """Store the image as it is after a step, if the client wants to know its ID."""
-        if self._job.request.step_images and state.created:
-            one.image(await asyncio.to_thread(self._step_image, state))
+    async def _show_image(self, one: Vertex, state: State, plan: StagePlan | None = None) -> None:
+        """Store the image as it is after a step, if the client wants to know its ID.
 
-    def _step_image(self, state: State) -> Digest:
+        A step of the stage `plan` that makes no layer comes from the cache if that image was known:
+        clients who look at images of steps count such steps too.
+        """
+        if not (self._job.request.step_images and state.created):
+            return
+        image_id, known = await asyncio.to_thread(self._step_image, state)
+        if known and plan is not None and not one.layer and not self._job.is_fresh(plan.stage.name):
+            one.cached()
+        one.image(image_id)
+
+    def _step_image(self, state: State) -> tuple[Digest, bool]:
+        """In a thread: the image's ID, and whether it was there before."""
         collector = self._job.around.collector
         config = state.config(time.time_ns())
         image_id = Digest.of(encode(config))
@@ -255,9 +264,10 @@ class Steps:
         def mark(tx: Transaction, image_id: Digest) -> None:
             tx.put_step_image(image_id)
 
-        if collector.database.read(lambda tx: tx.image(image_id)) is None:
+        known = collector.database.read(lambda tx: tx.image(image_id)) is not None
+        if not known:
             commit(config, collector, self._job.lease, also=mark)
-        return image_id
+        return image_id, known
 
     # --- vertices ---------------------------------------------------------------------------------
 
