@@ -233,6 +233,14 @@ def test_what_is_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
     refused(tmp_path, gzip.compress(whole)[:-9])
 
 
+def test_the_last_file_may_lack_its_padding(opened) -> None:
+    """The tar that Docker's CLI makes for `build -f -` has nothing behind its last file's data."""
+    whole = archive(file(b"a", b"x" * 600), file(b"b", b"y" * 600))
+    tree = opened(whole[: -1024 - 424]).tree
+    assert tree.open(b"a").read() == b"x" * 600
+    assert tree.open(b"b").read() == b"y" * 600
+
+
 def test_sparse_files_read_as_zeros(opened, tmp_path: Path) -> None:
     body = b"1.0"  # GNU.sparse 1.0: the map is before the data
     info = tarfile.TarInfo("GNUSparseFile.0/s")

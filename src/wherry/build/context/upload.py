@@ -50,7 +50,7 @@ def _opened(spool: Spool, stream: Readable) -> Context:
             pass
         index.add(Entry(DOCKERFILE, mode=0o644, size=spool.size))
         return Context(index.tree(spool), only_dockerfile=True)
-    for entry in TarReader(source):
+    for entry in TarReader(source, may_lack_padding=True):
         index.add(entry)
     return Context(index.tree(spool))
 

@@ -45,11 +45,15 @@ class TarReader:
     owners and devices that Linux does not have. Nothing is guessed or repaired.
     """
 
-    def __init__(self, stream: Readable | Source, *, rooted: bool = False) -> None:
+    def __init__(
+        self, stream: Readable | Source, *, rooted: bool = False, may_lack_padding: bool = False
+    ) -> None:
         """`rooted`: a name may begin with a slash, which is the archive's root, as tar(1) has it
-        when it unpacks what was packed with `-P`."""
+        when it unpacks what was packed with `-P`. `may_lack_padding`: the archive may also end
+        right behind the last member's data, as that of `docker build -f -` does."""
         self._source = stream if isinstance(stream, Source) else Source(stream)
         self._rooted = rooted
+        self._may_lack_padding = may_lack_padding
         self._global: pax.Records = {}
         self._start = 0  # where in the archive the current entry's first header is
         self._block = b""  # its last header block
@@ -85,7 +89,11 @@ class TarReader:
     def _next_entry(self) -> Entry | None:
         """The next entry, None at the archive's end."""
         source = self._source
-        source.skip(self._stored + self._padding)
+        if self._may_lack_padding and self._padding:
+            source.skip(self._stored)
+            self._skip_padding()
+        else:
+            source.skip(self._stored + self._padding)
         self._stored = self._padding = 0
         self._segments = None
         self._start = source.position
@@ -110,6 +118,11 @@ class TarReader:
         if records is not None:
             raise Malformed("the archive ends after this extended header")
         return None
+
+    def _skip_padding(self) -> None:
+        """All of it, or none where the stream ends."""
+        if 0 < len(self._source.up_to(self._padding)) < self._padding:
+            raise Malformed("the archive ends inside it")
 
     def _header_block(self) -> bytes:
         """The next block; b"" where the archive ends."""
