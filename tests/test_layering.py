@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "faults": set(),
     "spec": {"errdefs"},
     "reference": {"errdefs", "spec"},
-    "linux": {"errdefs", "spec"},
+    "linux": {"closing", "errdefs", "spec"},
     "metadata": {"spec"} | FOUNDATION,
     "content": {"linux", "spec"} | FOUNDATION,
     "layers": {"linux", "spec"} | FOUNDATION,
