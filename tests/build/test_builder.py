@@ -427,6 +427,9 @@ async def test_a_context_can_be_fetched(yard: Yard, server: str, tmp_path: Path)
     assert yard.files(built) == {"a": b"A"}
     built = await yard.build("", remote=f"{server}/Dockerfile")
     assert "etc/passwd" in yard.files(built)
+    further = {"far": f"{server}/context.tar.gz"}
+    built = await yard.build("FROM scratch\nCOPY --from=far a /b\n", contexts=further)
+    assert yard.files(built) == {"b": b"A"}
 
 
 async def test_a_network_that_is_not_there_is_refused(yard: Yard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -57,21 +58,47 @@ async def sources(
         context = await in_thread(lambda stop: _context(request, upload, folder, stop))
         if context is not None:
             opened.callback(context.close)
-    return await in_thread(lambda stop: _sources(request, context))
+    fetched = await _fetched(request.contexts, folder, emit, opened)
+    return await in_thread(lambda stop: _sources(request, context, fetched))
+
+
+async def _fetched(
+    contexts: Mapping[str, str],
+    folder: Path,
+    emit: Callable[[Event], None],
+    opened: contextlib.AsyncExitStack,
+) -> dict[str, Material]:
+    """The further contexts that are elsewhere."""
+    found: dict[str, Material] = {}
+    for name, source in contexts.items():
+        if source.startswith((UPLOAD, IMAGE)):
+            continue
+        started = VertexStarted(f"context {name}", f"[context {name}] load from address")
+        async with vertex(emit, started):
+            context = await in_thread(functools.partial(_open_remote, source, folder))
+            opened.callback(context.close)
+            found[name] = of_tree(f'the context "{name}"', context.tree, lambda path: False)
+    return found
+
+
+def _open_remote(address: str, folder: Path, stop: Stop) -> Context:
+    return open_remote(address, folder, stop.check)
 
 
 def _context(
     request: BuildRequest, upload: BinaryIO | None, folder: Path, stop: Stop
 ) -> Context | None:
     if request.remote:
-        return open_remote(request.remote, folder, stop.check)
+        return _open_remote(request.remote, folder, stop)
     if upload is None:
         return None
     with upload:
         return open_upload(stop.watch(upload), folder)
 
 
-def _sources(request: BuildRequest, context: Context | None) -> Sources:
+def _sources(
+    request: BuildRequest, context: Context | None, fetched: Mapping[str, Material]
+) -> Sources:
     """In a thread."""
     name = "Dockerfile"
     if request.inline is not None:
@@ -82,7 +109,7 @@ def _sources(request: BuildRequest, context: Context | None) -> Sources:
     else:
         name = name if context.only_dockerfile else _normal(request.dockerfile)
         dockerfile = _dockerfile(context.tree, name)
-    contexts = _further(request.contexts, context)
+    contexts = {**fetched, **_uploaded(request.contexts, context)}
     if context is not None and not context.only_dockerfile:
         contexts[""] = _main(context, name, hidden=_folders(request.contexts).values())
     return Sources(dockerfile, contexts)
@@ -122,8 +149,8 @@ def _is_all_hidden(tree: FileTree, folder: bytes, hidden: Collection[bytes]) -> 
     return all(folder + b"/" + name in hidden for name in tree.names(folder))
 
 
-def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, Material]:
-    """Those that are folders of the upload, and those that are elsewhere."""
+def _uploaded(contexts: Mapping[str, str], context: Context | None) -> dict[str, Material]:
+    """The further contexts that are folders of the upload."""
     found: dict[str, Material] = {}
     for name, path in _folders(contexts).items():
         if context is None:
@@ -131,11 +158,6 @@ def _further(contexts: Mapping[str, str], context: Context | None) -> dict[str, 
         tree = Folder(context.tree, path)
         patterns = ignore_patterns(tree, "")
         found[name] = of_tree(f'the context "{name}"', tree, patterns.matches)
-    for name, source in contexts.items():
-        if name not in found and not source.startswith(IMAGE):
-            raise errdefs.not_implemented(
-                f"the context {name}: {source} is neither a folder nor {IMAGE}NAME"
-            )
     return found
 
 

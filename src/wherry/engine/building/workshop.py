@@ -98,6 +98,8 @@ class Workshop:
 
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            for leftover in self._folder.glob("git-*"):
+                shutil.rmtree(leftover, ignore_errors=True)  # a fetch that died with its daemon
         except OSError as error:
             raise errdefs.from_os_error(f"making {self._folder}", error) from error
         collector = self._stores.images.collector
