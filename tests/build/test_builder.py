@@ -315,6 +315,45 @@ async def test_a_mount_of_the_context_is_part_of_the_key(yard: Yard) -> None:
     assert mount.target == "/src"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("type=cache,target=/c", "type=cache,target=/c,ro"),
+        ("type=cache,target=/c", "type=cache,target=/c,mode=0700"),
+        ("type=cache,target=/c", "type=cache,target=/c,uid=5"),
+        ("type=cache,target=/c", "type=cache,target=/c,sharing=private"),
+        ("type=cache,target=/c,from=one", "type=cache,target=/c,from=two"),
+        ("type=cache,target=/c,from=one", "type=cache,target=/c,from=one,source=/d"),
+        ("type=tmpfs,target=/t", "type=tmpfs,target=/t,size=1m"),
+        ("type=secret,id=s", "type=secret,id=s,mode=0444"),
+        ("type=secret,id=s", "type=secret,id=s,gid=5"),
+        ("type=ssh", "type=ssh,uid=5"),
+    ],
+)
+async def test_what_a_program_sees_of_a_mount_is_part_of_the_key(
+    yard: Yard, one: str, other: str
+) -> None:
+    text = (
+        "FROM base AS one\nRUN echo 1 > /d/f\nFROM base AS two\nRUN echo 2 > /d/f\n"
+        "FROM base\nRUN --mount={} say hi\n"
+    )
+    await yard.build(text.format(one))
+    await yard.build(text.format(one))
+    assert yard.ran() == []
+    await yard.build(text.format(other))
+    assert yard.ran()[-1:] == ["say hi"]
+
+
+async def test_a_cache_that_begins_with_other_files_is_another(yard: Yard) -> None:
+    text = (
+        "FROM base AS one\nRUN echo {} > /d/f\n"
+        "FROM base\nRUN --mount=type=cache,target=/c,from=one,source=/d say hi\n"
+    )
+    await yard.build(text.format(1))
+    await yard.build(text.format(2))
+    assert yard.ran() == ["echo 2 > /d/f", "say hi"]
+
+
 async def test_a_secret_is_mounted_and_is_no_part_of_the_key(yard: Yard) -> None:
     text = "FROM base\nRUN --mount=type=secret,id=key --mount=type=secret,id=key,env=KEY say hi\n"
     built = await yard.build(text, secrets={"key": b"hush"})

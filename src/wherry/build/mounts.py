@@ -108,9 +108,13 @@ def judge(job: Job, mounts: Sequence[Mount]) -> None:
 
 
 def components(
-    state: State, mounts: Sequence[Mount], bound: Sequence[Bound]
+    state: State,
+    mounts: Sequence[Mount],
+    bound: Sequence[Bound],
+    materials: Mapping[str, Material],
 ) -> list[dict[str, str]]:
-    """What the step's key says of its mounts."""
+    """What the step's key says of its mounts: all that the program can see of them, but for what
+    is in a cache, a secret or an agent."""
     found = [
         {
             "bind": mount.target,
@@ -120,11 +124,26 @@ def components(
         }
         for mount in bound
     ]
-    return found + [
-        {mount.type: mount.id, "target": target_of(state, mount), "env": mount.env}
-        for mount in mounts
-        if mount.type != "bind"
-    ]
+    return found + [_component(state, one, materials) for one in mounts if one.type != "bind"]
+
+
+def _component(state: State, mount: Mount, materials: Mapping[str, Material]) -> dict[str, str]:
+    said = {
+        mount.type: mount.id,
+        "target": target_of(state, mount),
+        "env": mount.env,
+        "source": mount.source,
+        "sharing": mount.sharing or "",
+        "readonly": str(mount.readonly),
+        "mode": "" if mount.mode is None else f"{mount.mode:o}",
+        "uid": str(mount.uid or 0),
+        "gid": str(mount.gid or 0),
+        "size": str(mount.size),
+    }
+    if mount.from_:
+        # What a new cache begins with.
+        said["files"] = ",".join(materials[mount.from_].layers or ())
+    return said
 
 
 async def acquire(

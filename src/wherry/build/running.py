@@ -70,6 +70,7 @@ async def prepare(job: Job, state: State, run: Run, materials: Mapping[str, Mate
     mounts.judge(job, run.mounts)
     program = program_of(state, run)
     bound = await mounts.bind(job, state, run.mounts, materials)
+    mounted = mounts.components(state, run.mounts, bound, materials)
     return Prepared(
         job,
         state,
@@ -77,7 +78,7 @@ async def prepare(job: Job, state: State, run: Run, materials: Mapping[str, Mate
         _with_proxies(program, job.given),
         materials,
         bound,
-        _key(job, state, run, program, bound),
+        _key(job, state, run, program, mounted),
     )
 
 
@@ -101,9 +102,8 @@ def _with_proxies(program: Program, given: Mapping[str, str]) -> Program:
 
 
 def _key(
-    job: Job, state: State, run: Run, program: Program, bound: Sequence[mounts.Bound]
+    job: Job, state: State, run: Run, program: Program, mounted: Sequence[Mapping[str, str]]
 ) -> CacheKey:
-    mounted = mounts.components(state, run.mounts, bound)
     request = job.request
     return key_of(
         "RUN " + json.dumps(program.args),

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from wherry.build.context import Context, open_upload
+from wherry.build.context.index import Index
+from wherry.build.context.spool import Spool
 from wherry.errdefs import EngineError, Kind
 from wherry.layers.files import Node, resolve, walk
 from wherry.layers.tar import DIRECTORY, HARDLINK, SYMLINK, Entry, TarWriter
@@ -266,6 +268,18 @@ def test_sparse_files_read_as_zeros(opened, tmp_path: Path) -> None:
     content.seek(-3, os.SEEK_END)
     assert content.read(10) == bytes(3)
     assert tree.content_digest(b"s") != hashlib.sha256(b"helloend").digest()
+
+
+def test_no_file_can_pass_for_one_with_holes(tmp_path: Path) -> None:
+    """One is written of what the digest of the other might be made of."""
+    for said in (b"sparse 4000 [(0, 5)]\n", b"4000 [(0, 5)]\n"):
+        index = Index()
+        spool = Spool(tmp_path)
+        spool.write(said + b"hello")
+        index.add(Entry(b"plain", size=spool.size))
+        index.add(Entry(b"holes", size=4000, sparse=[(0, 5)], offset=len(said)))
+        with index.tree(spool) as tree:
+            assert tree.content_digest(b"plain") != tree.content_digest(b"holes")
 
 
 def test_contents_are_hashed_once_for_all_names(opened) -> None:

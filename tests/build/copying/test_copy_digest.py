@@ -65,6 +65,13 @@ def test_everything_else_does(other: str) -> None:
     assert other != digest()
 
 
+def test_the_owner_counts_where_only_directories_are_made() -> None:
+    empty = {"e": Node("dir")}
+    owners = [{}, {"uid": 0, "gid": 0}, {"uid": 5, "gid": 5}, {"uid": 6, "gid": 5}]
+    assert len({digest(empty, "e", **owner) for owner in owners}) == len(owners)
+    assert digest(FILES, "nothing*", uid=5, gid=5) != digest(FILES, "nothing*", uid=6, gid=5)
+
+
 def test_a_file_is_known_by_its_name_too() -> None:
     assert digest(FILES, "d/one") != digest(FILES, "d/two")
     renamed = {"one": b"same", "two": b"same"}

@@ -33,7 +33,10 @@ class Tally:
     """
 
     def __init__(self, attributes: Attributes) -> None:
-        self._sha256 = hashlib.sha256()
+        # The owner of new directories too, whatever files there are; and an archive's files keep
+        # theirs unless they are given one.
+        owner = b"%d:%d\n" % (attributes.uid, attributes.gid) if attributes.chowned else b""
+        self._sha256 = hashlib.sha256(owner)
         self._attributes = attributes
         self.files = 0
         self.bytes = 0
@@ -56,9 +59,7 @@ class Tally:
             self._tree(unit.tree, walk)
 
     def _begin(self, kind: bytes, name: bytes) -> None:
-        # An archive's files keep their owners unless they are given one.
-        chowned = self._attributes.chowned
-        self._sha256.update(b"%b%d %d:%b" % (kind, chowned, len(name), name))
+        self._sha256.update(b"%b %d:%b" % (kind, len(name), name))
 
     def _tree(self, tree: FileTree, walk: Iterable[Item]) -> None:
         contents = _Contents(tree)
