@@ -16,6 +16,7 @@ from fakebuilds import FakeBuilds
 from wherry import errdefs
 from wherry.api.application import Api
 from wherry.api.http.server import Server
+from wherry.engine.events import Events, Listener
 from wherry.engine.model import (
     AttachedStream,
     AttachOptions,
@@ -25,6 +26,7 @@ from wherry.engine.model import (
     CreateResponse,
     Descriptor,
     EndpointSettings,
+    EventOptions,
     HostConfig,
     ImageDeleteItem,
     ImageHistoryItem,
@@ -178,6 +180,9 @@ class FakeContainers:
         for chunk in self.log_chunks:
             yield chunk
 
+    async def detached(self, ref: str) -> None:
+        self.options.append(f"detached {ref}")
+
     async def resize(self, ref: str, height: int, width: int) -> None:
         self.find(ref).size = (height, width)
 
@@ -271,6 +276,15 @@ class FakeImages:
 
 
 class FakeSystem:
+    def __init__(self) -> None:
+        self.bus = Events()
+
+    def events(self, options: EventOptions) -> Listener:
+        return self.bus.listen(options)
+
+    def end_events(self) -> None:
+        self.bus.close()
+
     async def version(self) -> SystemVersion:
         return SystemVersion(
             version="0.1.0",

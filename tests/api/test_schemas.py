@@ -30,6 +30,8 @@ pytestmark = needs_specification
         (model.ContainerSummary, "ContainerSummary"),
         (model.CreateResponse, "ContainerCreateResponse"),
         (model.WaitResult, "ContainerWaitResponse"),
+        (model.EventMessage, "EventMessage"),
+        (model.EventActor, "EventActor"),
         (model.ImageSummary, "ImageSummary"),
         (model.ImageInspect, "ImageInspect"),
         (model.InspectedImageConfig, "ImageConfig"),

@@ -56,8 +56,9 @@ class Api:
         return reply
 
     async def settle(self, grace: float) -> None:
-        """Wait for changes under way, up to `grace` seconds."""
+        """Wait for changes under way, up to `grace` seconds; then end who only listens."""
         await self._pending.settle(grace)
+        self._backend.system.end_events()
 
     async def _dispatch(self, request: Request) -> Answer:
         version, path = split_version(request.path)

@@ -17,6 +17,8 @@ from wherry.engine.model import (
     ContainerSummary,
     CreateRequest,
     CreateResponse,
+    EventOptions,
+    EventStream,
     ImageDeleteItem,
     ImageHistoryItem,
     ImageInspect,
@@ -69,6 +71,9 @@ class ContainersBackend(Protocol):
 
     async def attach(self, ref: str, options: AttachOptions) -> AttachedStream:
         """Join the container's streams, before its start or during its life."""
+
+    async def detached(self, ref: str) -> None:
+        """Take note that an attached client has left by its detach keys."""
 
     async def resize(self, ref: str, height: int, width: int) -> None: ...
 
@@ -168,6 +173,17 @@ class SystemBackend(Protocol):
     async def version(self) -> SystemVersion: ...
 
     async def info(self) -> SystemInfo: ...
+
+    def events(self, options: EventOptions) -> EventStream:
+        """What happens from now on, before that what is remembered if `options` ask for it.
+
+        It listens at once. It ends with `options.until`, or with the engine; closing it ends the
+        listening. Who does not take the events fast enough loses the oldest, and is told so by a
+        `daemon` event with the action `lost`.
+        """
+
+    def end_events(self) -> None:
+        """End all that `events` has given: the engine is going to close."""
 
 
 class Backend(Protocol):

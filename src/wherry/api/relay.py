@@ -77,6 +77,7 @@ class ClientSide(_Side):
         if self.other is not None:
             self.other.write(data)
         if detached:
+            self.relay.detached = True
             self.relay.finish()
 
     def eof_received(self) -> bool:
@@ -128,6 +129,7 @@ class Relay:
         self._container = ContainerSide(self)
         self._finished = asyncio.Event()
         self.container_ended = False
+        self.detached = False
         wire.transport.pause_reading()
         wire.transport.set_protocol(self._client)
 

@@ -80,7 +80,9 @@ class Builds:
         return await self._builder.cache()
 
     async def prune(self, request: PruneRequest) -> Pruned:
-        return await self._builder.prune(request)
+        pruned = await self._builder.prune(request)
+        self._stores.events.publish("builder", "prune", "", {"reclaimed": str(pruned.bytes)})
+        return pruned
 
     def output(self, output_id: str) -> AsyncIterator[bytes]:
         """See `BuildsBackend.output`."""
@@ -107,9 +109,18 @@ class Builds:
             built = await self._with_upload(wanted, context, emit)
         if not built.image:
             return built
+        if keeps_image:
+            await self._tell(built)
         unwanted = not keeps_image and Digest(built.image) not in known
         outputs = self._outputs.offer(request, built, unwanted)
         return msgspec.structs.replace(built, outputs=outputs)
+
+    async def _tell(self, built: Built) -> None:
+        image = await asyncio.to_thread(self._stores.images.resolve, built.image)
+        labels = image.config.config.labels
+        self._stores.events.image(built.image, "create", built.image, labels)
+        for tag in built.tags:
+            self._stores.events.image(built.image, "tag", tag, labels)
 
     async def _with_upload(
         self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit

@@ -1,6 +1,7 @@
 """The containers' verbs: what the API's `ContainersBackend` asks for."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from wherry import errdefs
@@ -50,6 +51,7 @@ class Containers:
     def __init__(self, stores: Stores) -> None:
         self.roster = Roster()
         self._stores = stores
+        self._events = stores.events
         self._starter = Starter(stores, self.roster)
         self._remover = Remover(stores, self.roster)
         self._watchers: set[asyncio.Task[None]] = set()
@@ -66,6 +68,7 @@ class Containers:
             self.roster.release(wish.name, wish.id)
             raise
         self.roster.add(Container(document))
+        self._events.container(document, "create")
         return CreateResponse(id=document.id, warnings=warnings)
 
     async def start(self, ref: str) -> None:
@@ -73,6 +76,7 @@ class Containers:
         try:
             async with container.lock:
                 await self._starter.start(container)
+                self._events.container(container.document, "start")
                 self.watch(container)
         except errdefs.EngineError:
             if self._goes_by_itself(container):
@@ -136,9 +140,9 @@ class Containers:
                 errdefs.Kind.NOT_MODIFIED, f"Container {container.id} is already stopped"
             )
         ended = container.ended
-        if await self._signal(container, number) and await _within(ended, timeout):
-            return
-        await self._kill_for_good(container, ended)
+        if not (await self._signal(container, number) and await _within(ended, timeout)):
+            await self._kill_for_good(container, ended)
+        self._events.container(container.document, "stop")
 
     async def _outwait_start(self, container: Container) -> bool:
         """Whether there is nothing to stop, since the start under way did not come to its end."""
@@ -164,6 +168,7 @@ class Containers:
             await self._kill_for_good(container, ended)
         else:
             await container.task.kill(number)
+            self._tell_signal(container, number)
 
     async def _kill_for_good(self, container: Container, ended: asyncio.Event) -> None:
         if await self._signal(container, _SIGKILL) and not await _within(ended, _KILL_PATIENCE):
@@ -181,17 +186,30 @@ class Containers:
         except errdefs.EngineError as error:
             if error.kind is not errdefs.Kind.CONFLICT:
                 raise
-            # The process has ended; the news of it is on its way.
+            return True  # the process has ended; the news of it is on its way
+        self._tell_signal(container, number)
         return True
+
+    def _tell_signal(self, container: Container, number: int) -> None:
+        self._events.container(container.document, "kill", signal=str(number))
 
     async def resize(self, ref: str, height: int, width: int) -> None:
         container = self.roster.find(ref)
         task = container.running_task()
         if container.document.config.tty:  # of any other there is nothing to resize
             await task.resize(height, width)
+        size = {"height": str(height), "width": str(width)}
+        self._events.container(container.document, "resize", **size)
 
     async def attach(self, ref: str, options: AttachOptions) -> AttachedStream:
-        return await streams.attach(self._stores, self.roster.find(ref), options)
+        container = self.roster.find(ref)
+        attached = await streams.attach(self._stores, container, options)
+        self._events.container(container.document, "attach")
+        return attached
+
+    async def detached(self, ref: str) -> None:
+        with contextlib.suppress(errdefs.EngineError):  # it has gone by itself
+            self._events.container(self.roster.find(ref).document, "detach")
 
     async def logs(self, ref: str, options: LogOptions) -> LogStream:
         return streams.logs(self._stores, self.roster.find(ref), options)

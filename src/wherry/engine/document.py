@@ -1,5 +1,6 @@
 """What the database keeps of a container."""
 
+import calendar
 import time
 
 import msgspec
@@ -35,6 +36,10 @@ class Life(Struct, kw_only=True):
     @property
     def running(self) -> bool:
         return self.status == RUNNING
+
+    def seconds(self) -> int:
+        """How long the run took that has ended."""
+        return (nanoseconds(self.finished_at) - nanoseconds(self.started_at)) // 1_000_000_000
 
     def state(self) -> State:
         """As `inspect` shows it."""
@@ -99,6 +104,12 @@ def timestamp(nanoseconds: int) -> str:
     """RFC 3339 in UTC with nine digits."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:09d}Z"
+
+
+def nanoseconds(text: str) -> int:
+    """Of the epoch; the reverse of `timestamp`."""
+    seconds = calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    return seconds * 1_000_000_000 + int(text[20:-1][:9].ljust(9, "0"))
 
 
 _encoder = msgspec.json.Encoder()

@@ -68,6 +68,7 @@ class Engine:
 
     async def close(self) -> None:
         """Finish what is under way and let go. Containers go on running."""
+        self.system.end_events()
         await self.containers.close()
         self.builds.close()
         await self._workshop.close()

@@ -1,10 +1,11 @@
 """The images' verbs: what the API's `ImagesBackend` asks for."""
 
 import asyncio
+import contextlib
 import functools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import BinaryIO, Final
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import BinaryIO, Final, NamedTuple
 
 from wherry import errdefs
 from wherry.engine import image_filters, image_views
@@ -20,11 +21,12 @@ from wherry.engine.model import (
 )
 from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
-from wherry.images.image import ContainerUse, Image, LoadedImage, Untagged
+from wherry.images.image import ContainerUse, Image, LoadedImage, Removed, Untagged
 from wherry.images.importing import Described
 from wherry.linux import memory
 from wherry.reference import Reference, parse
 from wherry.spec import platform as platforms
+from wherry.spec.digest import Digest
 from wherry.spec.image import RunConfig
 
 # Each upload has a thread that waits for its bytes. Half of the daemon's are for everything else,
@@ -63,13 +65,17 @@ class Images:
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         name = f"{repo}:{tag}" if tag else repo
-        await asyncio.to_thread(self._stores.images.tag, ref, name)
+        image_id = await asyncio.to_thread(_tag, self._stores, ref, name)
+        await self._tell([image_id], "tag", parse(name).tagged().familiar())
 
     async def delete(self, ref: str, force: bool, noprune: bool) -> Sequence[ImageDeleteItem]:
         # `noprune` keeps untagged parents: an image here has no parent images.
-        removed = await asyncio.to_thread(
-            functools.partial(self._stores.images.delete, ref, force=force, uses=self._uses())
-        )
+        gone, removed = await asyncio.to_thread(_delete, self._stores, ref, force, self._uses())
+        for item in removed:
+            if isinstance(item, Untagged):
+                self._stores.events.image(gone.id, "untag", gone.id, gone.labels)
+            elif item.digest == gone.id:
+                self._stores.events.image(gone.id, "delete", gone.id, {})
         return [
             ImageDeleteItem(untagged=item.name)
             if isinstance(item, Untagged)
@@ -92,13 +98,23 @@ class Images:
             work.add_done_callback(lambda _: said.put_nowait(None))
             while (message := await said.get()) is not None:
                 yield message
-            for loaded in await work:
+            everything = await work
+            await self._tell(dict.fromkeys(loaded.id for loaded in everything), "load")
+            for loaded in everything:
                 for line in loaded.messages():
                     yield JSONMessage(stream=f"{line}\n")
 
     def save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
         """See `ImagesBackend.save`. The archive is made while it is sent."""
-        return outflow(self._stores.images.save(refs))
+        return self._save(refs)
+
+    async def _save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
+        meant = await asyncio.to_thread(self._stores.images.meant, refs)
+        async with contextlib.aclosing(outflow(self._stores.images.save(refs))) as pieces:
+            yield await anext(pieces)
+            await self._tell(meant, "save")
+            async for piece in pieces:
+                yield piece
 
     async def import_image(self, stream: AsyncIterator[bytes], request: ImportRequest) -> str:
         """See `ImagesBackend.import_image`."""
@@ -110,7 +126,16 @@ class Images:
         )
         make = functools.partial(_import, self._stores, described)
         async with self._uploads, reading(stream, make) as work:
-            return await asyncio.shield(work)
+            image_id = await asyncio.shield(work)
+        if described.name is not None:
+            await self._tell([image_id], "tag", described.name.familiar())
+        await self._tell([image_id], "import")
+        return str(image_id)
+
+    async def _tell(self, image_ids: Iterable[Digest], action: str, name: str = "") -> None:
+        for image_id in image_ids:
+            labels = await asyncio.to_thread(_labels, self._stores, image_id)
+            self._stores.events.image(image_id, action, name or image_id, labels)
 
 
 def _import_name(repo: str, tag: str) -> Reference | None:
@@ -134,9 +159,37 @@ def _configured(changes: Sequence[str]) -> RunConfig:
     return apply_changes(RunConfig(), changes)
 
 
-def _import(stores: Stores, described: Described, archive: BinaryIO) -> str:
+def _tag(stores: Stores, ref: str, name: str) -> Digest:
+    stores.images.tag(ref, name)
+    return stores.images.meant([ref])[0]
+
+
+class _Gone(NamedTuple):
+    """What events say of an image that can't be asked any more."""
+
+    id: Digest
+    labels: Mapping[str, str]
+
+
+def _delete(
+    stores: Stores, ref: str, force: bool, uses: Sequence[ContainerUse]
+) -> tuple[_Gone, Removed]:
+    image_id = stores.images.meant([ref])[0]
+    gone = _Gone(image_id, _labels(stores, image_id))
+    return gone, stores.images.delete(ref, force=force, uses=uses)
+
+
+def _labels(stores: Stores, image_id: Digest) -> Mapping[str, str]:
+    """None of an image that has gone, or is damaged."""
     try:
-        return str(stores.images.import_image(archive, described))
+        return stores.images.resolve(image_id).config.config.labels
+    except errdefs.EngineError:
+        return {}
+
+
+def _import(stores: Stores, described: Described, archive: BinaryIO) -> Digest:
+    try:
+        return stores.images.import_image(archive, described)
     finally:
         memory.give_back()
 

@@ -43,6 +43,7 @@ class Remover:
             raise
         fault("container.remove.after-mark")
         self._roster.discard(container)
+        self._stores.events.container(container.document, "destroy")
         container.gone()
         self._stores.in_background(self._finish(container.id))
 

@@ -125,6 +125,15 @@ class Starter:
         record = container.document.record()
         await self._stores.database.write_async(lambda tx: tx.put_container(record), durable=False)
 
+    def _tell_end(self, document: Document) -> None:
+        if document.life.oom_killed:
+            self._stores.events.container(document, "oom")
+        details = {
+            "exitCode": str(document.life.exit_code),
+            "execDuration": str(document.life.seconds()),
+        }
+        self._stores.events.container(document, "die", **details)
+
     async def watch(self, container: Container, task: Task) -> None:
         """Wait for the end and record it."""
         ended = await task.wait()
@@ -135,6 +144,7 @@ class Starter:
         """Who waits is told first: the shim's own record outlives us until `forget`."""
         fault("container.exit.before-record")
         container.finished(ended)
+        self._tell_end(container.document)
         try:
             await self.save(container)
         except errdefs.EngineError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from wherry.engine.events import Events
 from wherry.engine.host import Host
 from wherry.engine.settings import Settings
 from wherry.images.store import ImageStore
@@ -23,7 +24,7 @@ STEP_SOCKETS: Final = "builds"
 
 @dataclass
 class Stores:
-    """One engine's rooms, and the work that goes on behind answers already given."""
+    """One engine's rooms, its events, and the work that goes on behind answers already given."""
 
     settings: Settings
     host: Host
@@ -32,6 +33,7 @@ class Stores:
     images: ImageStore
     runtime: Runtime
     cgroups: Cgroups
+    events: Events = field(default_factory=Events)
     _background: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def folder(self, container_id: str) -> Path:

@@ -4,13 +4,16 @@ import asyncio
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import wherry
 from wherry.engine.containers import Containers
+from wherry.engine.events import Listener
 from wherry.engine.model import (
     Commit,
+    EventOptions,
     IndexInfo,
     PluginsInfo,
     RegistryConfig,
@@ -45,6 +48,19 @@ class System:
         self._stores = stores
         self._containers = containers
         self._id = engine_id
+
+    def events(self, options: EventOptions) -> Listener:
+        """See `SystemBackend.events`."""
+        return self._stores.events.listen(options)
+
+    def end_events(self) -> None:
+        """See `SystemBackend.end_events`."""
+        self._stores.events.close()
+
+    def reloaded(self, settings: Mapping[str, str]) -> None:
+        """Tell that the configuration was read anew; `settings` are in Docker's words."""
+        attributes = {**settings, "name": self._stores.host.hostname}
+        self._stores.events.publish("daemon", "reload", self._id, attributes)
 
     async def version(self) -> SystemVersion:
         host = self._stores.host
@@ -95,6 +111,7 @@ class System:
             debug=stores.settings.debug,
             n_fd=len(os.listdir("/proc/self/fd")),
             oom_kill_disable="memory.disableOOMKiller" not in missing,
+            n_events_listener=len(stores.events),
             n_goroutines=len(asyncio.all_tasks()),
             system_time=datetime.now(UTC).isoformat(),
             logging_driver=stores.settings.log_driver,

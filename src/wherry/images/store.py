@@ -26,6 +26,7 @@ from wherry.spec.platform import Platform
 
 Names: TypeAlias = list[NameRecord]
 Images: TypeAlias = list[Image]
+Digests: TypeAlias = list[Digest]
 Saved: TypeAlias = list[tuple[Image, saving.Chosen]]
 
 
@@ -86,6 +87,13 @@ class ImageStore:
                 images = self._database.read(lambda tx: self._chosen(tx, texts))
                 saving.hold((chosen for _, chosen in images), lease)
             yield from saving.archive(images, self.collector)
+
+    def meant(self, texts: Sequence[str]) -> Digests:
+        """The IDs of the images that `save` saves: a name without a tag means all of its tags.
+
+        Raises NotFound, or InvalidArgument for what can be no image's name.
+        """
+        return self._database.read(lambda tx: [one.record.id for one in saving.choose(tx, texts)])
 
     def list(self, *, steps: bool = False) -> list[Image]:
         """All images, the newest first; those of builds' steps that have no name only if asked."""

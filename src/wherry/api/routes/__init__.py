@@ -1,7 +1,7 @@
 """The table of what is served, put together from one file per noun."""
 
 from wherry.api.calls import Handler
-from wherry.api.routes import absent, build, containers, images, networks, streams, system
+from wherry.api.routes import absent, build, containers, events, images, networks, streams, system
 
 
 class Router:
@@ -14,7 +14,7 @@ class Router:
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], Handler] = {}
         self._patterns: dict[str, list[tuple[str, str, Handler]]] = {}
-        for module in (system, containers, streams, images, build, networks, absent):
+        for module in (system, events, containers, streams, images, build, networks, absent):
             for method, pattern, handler in module.ROUTES:
                 self._add(method, pattern, handler)
 

@@ -31,7 +31,6 @@ GET    /images/search                    searching for images
 POST   /images/prune                     pruning images
 POST   /commit                           committing a container
 POST   /auth                             logging in to registries
-GET    /events                           the stream of events
 GET    /system/df                        the account of disk space
 POST   /volumes/create                   volumes
 GET    /volumes/{}                       volumes

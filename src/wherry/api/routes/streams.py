@@ -53,11 +53,15 @@ async def attach(call: Call) -> Answer:
         stderr=parameters.flag(query, "stderr"),
         logs=parameters.flag(query, "logs"),
     )
-    attached = await call.backend.containers.attach(call.ref.removeprefix("/"), options)
+    ref = call.ref.removeprefix("/")
+    attached = await call.backend.containers.attach(ref, options)
     detector = detach.Detector(keys) if attached.tty else None
 
     async def takeover(wire: Wire) -> None:
-        await carry(wire, attached, Relay(wire, options.stdin, detector))
+        relay = Relay(wire, options.stdin, detector)
+        await carry(wire, attached, relay)
+        if relay.detached:
+            await call.backend.containers.detached(ref)
 
     if "upgrade" not in call.request.headers:
         return Hijack(200, takeover, {"Content-Type": media_types.RAW})

@@ -34,6 +34,7 @@ from wherry.engine.model.creation import (
     Ulimit,
     WeightDevice,
 )
+from wherry.engine.model.events import EventActor, EventMessage, EventOptions, EventStream
 from wherry.engine.model.images import (
     Descriptor,
     GraphDriver,
@@ -116,6 +117,10 @@ __all__ = [
     "EndpointIPAMConfig",
     "EndpointSettings",
     "ErrorDetail",
+    "EventActor",
+    "EventMessage",
+    "EventOptions",
+    "EventStream",
     "FirewallInfo",
     "GraphDriver",
     "Health",
