@@ -13,6 +13,8 @@ DOCUMENT = {
     "Nothing": None,
     "Cmd": ["sh", "-c", "true"],
     "Empty": [],
+    "Binds": None,
+    "Volumes": None,
     "Labels": {"b": "2", "a.dot": "1"},
     "State": {"Health": {"Status": "ok"}},
 }
@@ -64,6 +66,19 @@ def rendered(form: str) -> str:
         ("{{/* a remark */}}x", "x"),
         ('{{"a\\tb\\u00e9\\x41"}}', "a\tbéA"),
         ("{{true}} {{nil}} {{0x10}} {{-1.5}}", "true <nil> 16 -1.5"),
+        (
+            '{{title "a bC-d e_f"}} {{truncate "abcdef" 9}} {{len (split "abc" "")}}',
+            "A BC-D E_f abcdef 3",
+        ),
+        ("{{range .Cmd}}{{if eq . `-c`}}{{continue}}{{end}}{{.}} {{end}}", "sh true "),
+        ("{{range .Cmd}}{{.}}{{break}}{{end}}", "sh"),
+        ('{{"}}"}}{{`{{`}}', "}}{{"),
+        ("{{'x'}} {{1234567.0}} {{12.5}} {{0.00001}} {{100.0}}", "120 1.234567e+06 12.5 1e-05 100"),
+        ('{{html "<a>"}} {{urlquery "a b/é"}}', "&lt;a&gt; a+b%2F%C3%A9"),
+        ('{{printf "%05d %x %t %d" 7 "hi" true "x"}}', "00007 6869 true %!d(string=x)"),
+        ('{{printf "%d" 1 2}}{{printf "%s"}}', "1%!(EXTRA int=2)%!s(MISSING)"),
+        ("{{.Binds}} {{len .Binds}} {{json .Binds}} {{.Volumes}}", "[] 0 null map[]"),
+        ("{{if .State.Healthcheck}}a{{else}}b{{end}}", "b"),
         ("no action", "no action"),
         ("", ""),
     ],
@@ -84,7 +99,9 @@ def test_templates(form: str, text: str) -> None:
         ("{{else}}", "unexpected {{else}}"),
         ("{{(.Id}}", "unclosed left paren"),
         ("{{.Id)}}", "unexpected"),
-        ("{{'x'}}", "unexpected"),
+        ("{{'xy'}}", "malformed character constant"),
+        ("{{$x}}", "undefined variable"),
+        ("{{break}}", "outside {{range}}"),
         ("{{foo .Id}}", 'function "foo" not defined'),
         ("{{if (foo)}}{{end}}", 'function "foo" not defined'),
         ('{{define "x"}}{{end}}', "not supported"),
@@ -100,27 +117,51 @@ def test_what_is_no_template(form: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ("{{.Foo}}", "no entry for key 'Foo'"),
-        ("{{.Nothing.Foo}}", "nil has no field Foo"),
+        ("{{.Foo}}", 'map has no entry for key "Foo"'),
+        ("{{.Nothing.Foo}}", 'nil data; no entry for key "Foo"'),
         ("{{.Pid.Foo}}", "can't evaluate field Foo"),
-        ("{{$x}}", "undefined variable"),
         ("{{index .Cmd 9}}", "out of range"),
         ("{{index .Pid 0}}", "can't index"),
         ("{{slice .Id 1 99}}", "out of range"),
-        ("{{len .Pid}}", "has no length"),
-        ("{{join .Pid `,`}}", "needs a list"),
+        ("{{len .Pid}}", "len of type int"),
+        ("{{join .Pid `,`}}", "expected a list"),
         ("{{lt .Pid .Id}}", "incompatible types"),
-        ("{{upper}}", "wrong arguments"),
-        ("{{upper .Id .Id}}", "wrong arguments"),
+        ("{{upper}}", "want 1 got 0"),
+        ("{{upper .Id .Id}}", "want 1 got 2"),
         ("{{.Id .Pid}}", "arguments"),
         ("{{range .Running}}x{{end}}", "can't iterate"),
-        ("{{and}}", "wrong arguments"),
+        ("{{and}}", "want at least 1 got 0"),
     ],
 )
 def test_what_the_data_does_not_have(form: str, words: str) -> None:
     with pytest.raises(CliError) as caught:
         rendered(form)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("{{.Foo}}", 'template: :1:2: executing "" at <.Foo>: map has no entry for key "Foo"'),
+        ("é\n {{ .State.Foo.Bar }}", 'template: :2:10: executing "" at <.State.Foo.Bar>: '),
+        ("{{len 3 | len}}", 'template: :1:2: executing "" at <len 3>: error calling len: '),
+        ("{{len}}", 'template: :1:2: executing "" at <len>: wrong number of args for len: want 1'),
+        ("ab{{.Id", "template: :1:2: unclosed action"),
+        ('é{{"x}}', "template: :1:4: unterminated quoted string"),
+        ("\n{{if .Id}}", "template: :2:2: {{if}} has no {{end}}"),
+        ("{{/* x }}", "template: :1:0: unclosed comment"),
+    ],
+)
+def test_errors_say_where(form: str, message: str) -> None:
+    with pytest.raises(CliError) as caught:
+        rendered(form)
+    assert f"template parsing error: {message}" in caught.value.message
+
+
+def test_a_row_names_its_fields() -> None:
+    with pytest.raises(CliError) as caught:
+        Rows("{{.Foo}}").line({"ID": lambda: "x", "Names": lambda: "y"})
+    assert "can't evaluate field Foo (there are ID, Names)" in caught.value.message
 
 
 def test_a_heading_is_the_template_over_the_columns_names() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from wherry.cli.errors import CliError
-from wherry.cli.template.evaluate import TemplateError, check_functions, render
+from wherry.cli.template.evaluate import TemplateError, render
 from wherry.cli.template.parse import TemplateSyntaxError, parse_template
 
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ class Rows:
     def __init__(self, form: str) -> None:
         try:
             self._template = parse_template(form)
-            check_functions(self._template)
         except TemplateSyntaxError as error:
             raise CliError(f"failed to parse template: {error}") from error
 
@@ -57,7 +56,6 @@ class Documents:
     def __init__(self, form: str) -> None:
         try:
             self._template = parse_template(form)
-            check_functions(self._template)
         except TemplateSyntaxError as error:
             raise CliError(f"template parsing error: {error}", SYNTAX_ERROR_CODE) from error
 

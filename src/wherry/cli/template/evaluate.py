@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wherry.cli.template.functions import FUNCTIONS, FunctionError, shown, truth
-from wherry.cli.template.parse import (
+from wherry.cli.template.absent import LEFT_OUT, NULLS
+from wherry.cli.template.functions import FUNCTIONS, FunctionError, arity, shown, truth
+from wherry.cli.template.nodes import (
+    Body,
     Branch,
     Function,
     Group,
+    Leave,
     Literal,
     Operand,
+    Pipe,
     Pipeline,
-    Reference,
     Template,
-    TemplateSyntaxError,
     Text,
+    place,
 )
 
 
 class TemplateError(Exception):
-    """The template asks for what the data does not have."""
+    """The template asks for what the data does not have. Its words begin with where."""
+
+
+class _LoopLeft(Exception):  # noqa: N818  no error
+    """A `break`, or a `continue`, on its way to its `range`."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
 
 def render(template: Template, data: object) -> str:
@@ -30,46 +40,32 @@ def render(template: Template, data: object) -> str:
     for what a function refuses.
     """
     pieces: list[str] = []
-    _Rendering(data, pieces).run(template, data)
+    _Rendering(template.text, data, pieces).run(template.body, data)
     return "".join(pieces)
 
 
-def check_functions(template: Template) -> None:
-    """Raise TemplateSyntaxError if `template` calls what does not exist."""
-    for node in template:
-        if isinstance(node, Pipeline):
-            _check_pipeline(node)
-        elif isinstance(node, Branch):
-            _check_pipeline(node.pipeline)
-            check_functions(node.body)
-            check_functions(node.otherwise)
-
-
-def _check_pipeline(pipeline: Pipeline) -> None:
-    for command in pipeline.commands:
-        for operand in command:
-            if isinstance(operand, Function) and operand.name not in FUNCTIONS:
-                known = ", ".join(sorted(FUNCTIONS))
-                raise TemplateSyntaxError(f'function "{operand.name}" not defined (known: {known})')
-            if isinstance(operand, Group):
-                _check_pipeline(operand.pipeline)
-
-
 class _Rendering:
-    def __init__(self, root: object, pieces: list[str]) -> None:
+    def __init__(self, text: str, root: object, pieces: list[str]) -> None:
+        self._text = text
         self._variables: dict[str, object] = {"$": root}
         self._pieces = pieces
 
-    def run(self, template: Template, dot: object) -> None:
-        for node in template:
+    def run(self, body: Body, dot: object) -> None:
+        for node in body:
             if isinstance(node, Text):
                 self._pieces.append(node.text)
             elif isinstance(node, Pipeline):
                 value = self._pipeline(node, dot)
                 if not node.variables:
                     self._pieces.append(shown(value))
+            elif isinstance(node, Leave):
+                raise _LoopLeft(node.word)
             else:
                 self._branch(node, dot)
+
+    def _error(self, node: Operand | Pipe, problem: str) -> TemplateError:
+        where = place(self._text, node.at)
+        return TemplateError(f'template: :{where}: executing "" at <{node.source}>: {problem}')
 
     def _branch(self, branch: Branch, dot: object) -> None:
         if branch.word == "range":
@@ -82,25 +78,29 @@ class _Rendering:
             self.run(branch.body, value if branch.word == "with" else dot)
 
     def _range(self, branch: Branch, dot: object) -> None:
-        value = self._pipeline(branch.pipeline, dot)
-        pairs: list[tuple[object, object]]
-        if isinstance(value, Mapping):
-            pairs = [(key, value[key]) for key in sorted(value)]
-        elif isinstance(value, (list, tuple)):
-            pairs = list(enumerate(value))
-        elif isinstance(value, int) and not isinstance(value, bool):
-            pairs = [(number, number) for number in range(value)]
-        elif value is None:
-            pairs = []
-        else:
-            raise TemplateError(f"range can't iterate over {shown(value)}")
+        pairs = self._pairs(branch.pipeline, self._pipeline(branch.pipeline, dot))
         variables = branch.pipeline.variables
         for pair in pairs:
             chosen = pair if len(variables) > 1 else pair[1:]
             self._variables.update(zip(variables, chosen, strict=False))
-            self.run(branch.body, pair[1])
+            try:
+                self.run(branch.body, pair[1])
+            except _LoopLeft as left:
+                if left.word == "break":
+                    break
         if not pairs:
             self.run(branch.otherwise, dot)
+
+    def _pairs(self, pipeline: Pipeline, value: object) -> list[tuple[object, object]]:
+        if isinstance(value, Mapping):
+            return [(key, value[key]) for key in sorted(value)]
+        if isinstance(value, (list, tuple)):
+            return list(enumerate(value))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return [(number, number) for number in range(value)]
+        if value is None:
+            return []
+        raise self._error(pipeline.commands[-1], f"range can't iterate over {shown(value)}")
 
     def _pipeline(self, pipeline: Pipeline, dot: object) -> object:
         fed: tuple[object, ...] = ()
@@ -110,20 +110,27 @@ class _Rendering:
             self._variables[pipeline.variables[-1]] = fed[0]
         return fed[0]
 
-    def _command(
-        self, command: tuple[Operand, ...], dot: object, fed: tuple[object, ...]
-    ) -> object:
-        first, *others = command
+    def _command(self, command: Pipe, dot: object, fed: tuple[object, ...]) -> object:
+        first, *others = command.operands
         arguments = [self._operand(other, dot, ()) for other in others]
         arguments += fed
         if not isinstance(first, Function):
             return self._operand(first, dot, tuple(arguments))
+        return self._call(first, command, arguments)
+
+    def _call(self, function: Function, whole: Pipe, arguments: list[object]) -> object:
+        least, most = arity(FUNCTIONS[function.name])
+        if not least <= len(arguments) <= most:
+            wanted = f"{least}" if least == most else f"at least {least}"
+            problem = (
+                f"wrong number of args for {function.name}: want {wanted} got {len(arguments)}"
+            )
+            raise self._error(function, problem)
         try:
-            return FUNCTIONS[first.name](*arguments)
+            return FUNCTIONS[function.name](*arguments)
         except FunctionError as error:
-            raise TemplateError(str(error)) from error
-        except (TypeError, IndexError) as error:
-            raise TemplateError(f"wrong arguments for {first.name}") from error
+            problem = f"error calling {function.name}: {error}"
+            raise self._error(whole, problem) from error
 
     def _operand(self, operand: Operand, dot: object, arguments: tuple[object, ...]) -> object:
         fields: tuple[str, ...] = ()
@@ -132,45 +139,55 @@ class _Rendering:
         elif isinstance(operand, Group):
             value, fields = self._pipeline(operand.pipeline, dot), operand.fields
         elif isinstance(operand, Function):
-            return self._command((operand,), dot, ())
+            return self._call(operand, Pipe((operand,), operand.at, operand.source), [])
         else:
-            value, fields = self._start(operand, dot), operand.fields
+            value = dot if operand.variable is None else self._variables.get(operand.variable)
+            fields = operand.fields
         for name in fields[:-1]:
-            value = _member(value, name, ())
+            value = self._member(operand, value, name, ())
         if fields:
-            return _member(value, fields[-1], arguments)
+            return self._member(operand, value, fields[-1], arguments)
         if arguments:
-            raise TemplateError(f"can't give arguments to {shown(value)}")
+            raise self._error(operand, f"can't give arguments to {shown(value)}")
         return value
 
-    def _start(self, reference: Reference, dot: object) -> object:
-        if reference.variable is None:
-            return dot
-        if reference.variable not in self._variables:
-            raise TemplateError(f'undefined variable "{reference.variable}"')
-        return self._variables[reference.variable]
-
-
-def _member(value: object, name: str, arguments: tuple[object, ...]) -> object:
-    if value is None:
-        raise TemplateError(f"nil has no field {name}")
-    if not isinstance(value, Mapping):
-        raise TemplateError(f"can't evaluate field {name} in {shown(value)}")
-    key = name if name in value else _other_spelling(value, name)
-    member = value[key]
-    if not callable(member):
-        if arguments:
-            raise TemplateError(f"{name} has arguments but cannot be invoked as function")
-        return member
-    try:
+    def _member(
+        self, operand: Operand, value: object, name: str, arguments: tuple[object, ...]
+    ) -> object:
+        if value is None:
+            raise self._error(operand, f"nil data; no entry for key {_quoted(name)}")
+        if not isinstance(value, Mapping):
+            raise self._error(operand, f"can't evaluate field {name} in {shown(value)}")
+        key = name if name in value else _other_spelling(value, name)
+        if key is None:
+            return self._absent(operand, value, name)
+        member = value[key]
+        if member is None:
+            return NULLS.get(key)
+        if not callable(member):
+            if arguments:
+                raise self._error(operand, f"{name} is not a method but has arguments")
+            return member
+        least, most = arity(member)
+        if not least <= len(arguments) <= most:
+            problem = f"wrong number of args for {name}: want {least} got {len(arguments)}"
+            raise self._error(operand, problem)
         return member(*arguments)
-    except TypeError as error:
-        raise TemplateError(f"wrong number of arguments for {name}") from error
+
+    def _absent(self, operand: Operand, value: Mapping[str, object], name: str) -> object:
+        if any(callable(member) for member in value.values()):
+            problem = f"can't evaluate field {name} (there are {', '.join(sorted(value))})"
+            raise self._error(operand, problem)
+        if name not in LEFT_OUT:
+            raise self._error(operand, f"map has no entry for key {_quoted(name)}")
+        return LEFT_OUT[name]
 
 
-def _other_spelling(value: Mapping[str, object], name: str) -> str:
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _other_spelling(value: Mapping[str, object], name: str) -> str | None:
     """Go's names differ from JSON's in their case: `.ID` is the key `Id`."""
-    for key in value:
-        if key.lower() == name.lower():
-            return key
-    raise TemplateError(f"map has no entry for key {name!r}")
+    lower = name.lower()
+    return next((key for key in value if key.lower() == lower), None)

@@ -5,14 +5,28 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
+from types import CodeType
 
 from wherry.cli.listing import Method
 from wherry.cli.quoting import quoted
+from wherry.cli.template.absent import NilList, NilMap
 from wherry.client.jsontext import dumps
+
+MANY = 1 << 30
+_LARGE = 6  # the exponent from which on Go writes one
 
 
 class FunctionError(Exception):
     """A function can't do that with those arguments."""
+
+
+def arity(function: Callable[..., object]) -> tuple[int, int]:
+    """How many arguments it takes, at least and at most."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return 1, 1  # a `Method`
+    many = code.co_flags & 4  # CO_VARARGS
+    return code.co_argcount, MANY if many else code.co_argcount
 
 
 def shown(value: object) -> str:
@@ -26,9 +40,46 @@ def shown(value: object) -> str:
         return f"map[{' '.join(members)}]"
     if isinstance(value, (list, tuple)):
         return f"[{' '.join(shown(element) for element in value)}]"
-    if isinstance(value, float):
-        return f"{int(value)}" if value.is_integer() and abs(value) < 1e21 else repr(value)
-    return str(value)
+    return _float(value) if isinstance(value, float) else str(value)
+
+
+def _float(value: float) -> str:
+    """The shortest digits that mean this number; with an exponent from a million on."""
+    head, _, power = repr(abs(value)).partition("e")
+    whole, _, fraction = head.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    exponent = len(whole) + int(power or 0) - (len(whole + fraction) - len(digits)) - 1
+    digits = digits.rstrip("0")
+    sign = "-" if value < 0 else ""
+    if not digits:
+        return "0"
+    if exponent < -4 or exponent >= _LARGE:
+        rest = f".{digits[1:]}" if digits[1:] else ""
+        return f"{sign}{digits[0]}{rest}e{exponent:+03d}"
+    if exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
+    whole, rest = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
+    return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
+
+
+def _kind(value: object) -> str:
+    """What Go calls the type of a value."""
+    for python, name in ((bool, "bool"), (int, "int"), (float, "float64"), (str, "string")):
+        if isinstance(value, python):
+            return name
+    return "map[string]interface {}" if isinstance(value, Mapping) else "[]interface {}"
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise FunctionError(f"expected string; found {shown(value)}")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise FunctionError(f"expected integer; found {shown(value)}")
+    return value
 
 
 def _json(value: object) -> str:
@@ -36,6 +87,8 @@ def _json(value: object) -> str:
         fields = sorted((key, member) for key, member in value.items() if callable(member))
         row = {key: member() for key, member in fields if not isinstance(member, Method)}
         return dumps(row, html=True)
+    if isinstance(value, (NilList, NilMap)):
+        return "null"
     return dumps(value)
 
 
@@ -44,29 +97,35 @@ def _length(value: object) -> int:
         return len(value.encode("utf-8", "surrogateescape"))
     if isinstance(value, (Mapping, list, tuple)):
         return len(value)
-    raise FunctionError(f"error calling len: {shown(value)} has no length")
+    raise FunctionError(f"len of {'nil pointer' if value is None else f'type {_kind(value)}'}")
 
 
 def _index(value: object, *keys: object) -> object:
     for key in keys:
         if isinstance(value, Mapping):
             value = value.get(key)
+        elif isinstance(value, str):
+            value = value.encode("utf-8", "surrogateescape")[_position(value, key)]
         elif isinstance(value, (list, tuple)):
-            if not isinstance(key, int) or not 0 <= key < len(value):
-                raise FunctionError(f"error calling index: index out of range: {shown(key)}")
-            value = value[key]
+            value = value[_position(value, key)]
         else:
-            raise FunctionError(f"error calling index: can't index {shown(value)}")
+            raise FunctionError(f"can't index {shown(value)}")
     return value
+
+
+def _position(value: str | list[object] | tuple[object, ...], key: object) -> int:
+    if not isinstance(key, int) or not 0 <= key < _length(value):
+        raise FunctionError(f"index out of range: {shown(key)}")
+    return key
 
 
 def _slice(value: object, *bounds: object) -> object:
     numbers = [bound for bound in bounds if isinstance(bound, int)]
     if not isinstance(value, (str, list)) or len(numbers) != len(bounds) or len(bounds) > 2:
-        raise FunctionError("error calling slice: needs a string or a list, and one or two numbers")
+        raise FunctionError("it needs a string or a list, and one or two numbers")
     low, high = (*numbers, *([0, len(value)][len(numbers) :]))
     if not 0 <= low <= high <= len(value):
-        raise FunctionError(f"error calling slice: index out of range: {high}")
+        raise FunctionError(f"index out of range: {high}")
     return value[low:high]
 
 
@@ -74,18 +133,28 @@ def _join(values: object, separator: object) -> str:
     if values is None:
         return ""
     if not isinstance(values, (list, tuple)):
-        raise FunctionError("error calling join: needs a list")
-    return str(separator).join(shown(value) for value in values)
+        raise FunctionError(f"expected a list; found {shown(values)}")
+    return _string(separator).join(shown(value) for value in values)
 
 
-def _truncate(value: object, length: object) -> str:
-    return str(value)[:length] if isinstance(length, int) and length > 0 else ""
+def _split(text: object, separator: object) -> list[str]:
+    return _string(text).split(_string(separator)) if separator else list(_string(text))
 
 
-def _pad(value: object, before: object, after: object) -> str:
-    if not value or not isinstance(before, int) or not isinstance(after, int):
-        return str(value)
-    return " " * before + str(value) + " " * after
+def _title(text: object) -> str:
+    """The first letter of each word as a capital; the others stay as they are."""
+    return re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), _string(text))
+
+
+def _truncate(text: object, length: object) -> str:
+    if _number(length) < 0:
+        raise FunctionError(f"a length of {length}")
+    data = _string(text).encode("utf-8", "surrogateescape")
+    return data[: _number(length)].decode("utf-8", "surrogateescape")
+
+
+def _pad(text: object, before: object, after: object) -> str:
+    return " " * _number(before) + text + " " * _number(after) if (text := _string(text)) else ""
 
 
 _ORDER = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
@@ -97,15 +166,22 @@ def _compare(symbol: str) -> Callable[[object, object], bool]:
             return bool(_ORDER[symbol](left, right))
         if isinstance(left, (int, float)) and isinstance(right, (int, float)):
             return bool(_ORDER[symbol](left, right))
-        raise FunctionError(f"error calling {symbol}: incompatible types for comparison")
+        raise FunctionError("incompatible types for comparison")
 
     return compare
 
 
 def _equal(left: object, *others: object) -> bool:
     if not others:
-        raise FunctionError("error calling eq: missing argument for comparison")
-    return any(left == other for other in others)
+        raise FunctionError("missing argument for comparison")
+    return any(_same(left, other) for other in others)
+
+
+def _same(left: object, right: object) -> bool:
+    kinds = {_kind(left), _kind(right)}
+    if None not in (left, right) and len(kinds) > 1 and kinds != {"int", "float64"}:
+        raise FunctionError("incompatible types for comparison")
+    return left == right
 
 
 def truth(value: object) -> bool:
@@ -113,11 +189,13 @@ def truth(value: object) -> bool:
     return bool(value)
 
 
-def _and(*values: object) -> object:
+def _and(first: object, *values: object) -> object:
+    values = (first, *values)
     return next((value for value in values if not truth(value)), values[-1])
 
 
-def _or(*values: object) -> object:
+def _or(first: object, *values: object) -> object:
+    values = (first, *values)
     return next((value for value in values if truth(value)), values[-1])
 
 
@@ -138,21 +216,65 @@ def _printf(form: object, *values: object) -> str:
     rest = list(values)
 
     def replace(match: re.Match[str]) -> str:
-        width, verb = match[1], match[2]
+        flags, verb = match[1], match[2]
         if verb == "%":
             return "%"
-        if not rest:
-            return f"%!{verb}(MISSING)"
-        value = rest.pop(0)
-        if verb == "q":
-            return f"%{width}s" % quoted(str(value))
-        if verb in "dxXofeg" and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return f"%{width}{verb}" % value
-        if verb in "svt":
-            return f"%{width}s" % shown(value)
-        return f"%!{verb}({shown(value)})"
+        return _formatted(flags, verb, rest.pop(0)) if rest else f"%!{verb}(MISSING)"
 
-    return _VERB.sub(replace, str(form))
+    text = _VERB.sub(replace, _string(form))
+    if rest:
+        extra = ", ".join(f"{_kind(value)}={shown(value)}" for value in rest)
+        text += f"%!(EXTRA {extra})"
+    return text
+
+
+def _formatted(flags: str, verb: str, value: object) -> str:
+    if verb == "v":
+        return f"%{flags.replace('+', '').replace('#', '')}s" % shown(value)
+    if isinstance(value, bool):
+        fits = verb == "t"
+    elif isinstance(value, str):
+        fits = verb in "sqxX"
+    elif isinstance(value, int):
+        fits = verb in "dxXocb"
+    else:
+        fits = verb in "eEfFgG" if isinstance(value, float) else verb == "s" and value is not None
+    if verb == "T":
+        return f"%{flags}s" % _kind(value)
+    if not fits:
+        kind = f"{_kind(value)}=" if value is not None else ""
+        return f"%!{verb}({kind}{shown(value)})"
+    return _fitted(flags, verb, value)
+
+
+def _fitted(flags: str, verb: str, value: object) -> str:
+    if isinstance(value, str) and verb in "xX":
+        text = value.encode("utf-8", "surrogateescape").hex()
+        return f"%{flags}s" % (text.upper() if verb == "X" else text)
+    if verb == "q":
+        return f"%{flags}s" % quoted(str(value))
+    if verb == "b" and isinstance(value, int):
+        return f"%{flags}s" % f"{value:b}"
+    if verb == "c" and isinstance(value, int):
+        return f"%{flags}s" % chr(value)
+    if verb in "st":
+        return f"%{flags}s" % shown(value)
+    return f"%{flags}{verb}" % value
+
+
+_MARKUP = {"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&#34;", "'": "&#39;"}
+
+
+def _html(*values: object) -> str:
+    return "".join(_MARKUP.get(char, char) for char in _print(*values))
+
+
+def _urlquery(*values: object) -> str:
+    data = _print(*values).encode("utf-8", "surrogateescape")
+    safe = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"
+    return "".join(
+        "+" if byte == 32 else chr(byte) if byte in safe else f"%{byte:02X}" for byte in data
+    )
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
@@ -160,14 +282,15 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "eq": _equal,
     "ge": _compare("ge"),
     "gt": _compare("gt"),
+    "html": _html,
     "index": _index,
     "join": _join,
     "json": _json,
     "le": _compare("le"),
     "len": _length,
-    "lower": lambda value: str(value).lower(),
+    "lower": lambda value: _string(value).lower(),
     "lt": _compare("lt"),
-    "ne": lambda left, right: left != right,
+    "ne": lambda left, right: not _same(left, right),
     "not": lambda value: not truth(value),
     "or": _or,
     "pad": _pad,
@@ -175,8 +298,9 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "printf": _printf,
     "println": lambda *values: " ".join(map(shown, values)) + "\n",
     "slice": _slice,
-    "split": lambda value, separator: str(value).split(str(separator)),
-    "title": lambda value: str(value).title(),
+    "split": _split,
+    "title": _title,
     "truncate": _truncate,
-    "upper": lambda value: str(value).upper(),
+    "upper": lambda value: _string(value).upper(),
+    "urlquery": _urlquery,
 }

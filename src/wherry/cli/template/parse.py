@@ -1,81 +1,49 @@
 """A template's text made a tree. The grammar is that of https://pkg.go.dev/text/template.
 
-Not there: `define`, `template`, `block`, and complex and character literals.
+Not there: `define`, `template`, `block`, and complex literals. An error says where it is as Go
+does when it executes a template; of one that it can't parse, Go names only the line.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+
+from wherry.cli.template.functions import FUNCTIONS
+from wherry.cli.template.nodes import (
+    Body,
+    Branch,
+    Function,
+    Group,
+    Leave,
+    Literal,
+    Operand,
+    Pipe,
+    Pipeline,
+    Reference,
+    Template,
+    Text,
+    place,
+)
 
 
 class TemplateSyntaxError(Exception):
-    """The text is no template."""
+    """The text is no template. Its words begin with where it stopped being one."""
 
 
-# The nodes are plain classes: `dataclasses` would cost more than all the rest of `wherry ps`.
-
-
-class Text:
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class Literal:
-    def __init__(self, value: str | float | bool | None) -> None:
-        self.value = value
-
-
-class Reference:
-    """`.`, `$` or `$name`, and the fields after it. `variable` is None for the dot."""
-
-    def __init__(self, variable: str | None, fields: tuple[str, ...]) -> None:
-        self.variable = variable
-        self.fields = fields
-
-
-class Function:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-class Group:
-    """A pipeline in parentheses, and the fields after it."""
-
-    def __init__(self, pipeline: Pipeline, fields: tuple[str, ...]) -> None:
-        self.pipeline = pipeline
-        self.fields = fields
-
-
-class Pipeline:
-    """Commands whose results feed the next; `variables` receive the last result."""
-
-    def __init__(
-        self, commands: tuple[tuple[Operand, ...], ...], variables: tuple[str, ...]
-    ) -> None:
-        self.commands = commands
-        self.variables = variables
-
-
-class Branch:
-    """`if`, `with` or `range`: what is asked, the body, and the body of `else`."""
-
-    def __init__(self, word: str, pipeline: Pipeline) -> None:
-        self.word = word
-        self.pipeline = pipeline
-        self.body: Template = []
-        self.otherwise: Template = []
-
-
-Operand = Literal | Reference | Function | Group
-Node = Text | Pipeline | Branch
-Template = list[Node]
-
-_ACTION = re.compile(r"\{\{(?P<left>-(?=\s))?(?P<code>.*?)(?P<right>(?<=\s)-)?\}\}", re.DOTALL)
+_ACTION = re.compile(
+    r"""\{\{ (?P<left>-(?=\s))?
+        (?P<code> \s*/\*.*?\*/\s*?
+          | (?: "(?:[^"\\\n]|\\.)*" | `[^`]*` | '(?:[^'\\\n]|\\.)+' | (?!\}\})[^"`'] )*? )
+        (?P<right>(?<=\s)-)? \}\}""",
+    re.DOTALL | re.VERBOSE,
+)
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
       | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
-      | (?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?))
-      | (?P<fields>(?:\.\w+)+)
+      | (?P<char>'(?:[^'\\\n]|\\.)+')
+      | (?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)\w*)
+      | (?P<fields>(?:\.[^\W\d]\w*)+)
       | (?P<variable>\$\w*(?:\.\w+)*)
       | (?P<word>[^\W\d]\w*)
       | (?P<mark>:=|[.|(),=])
@@ -85,184 +53,274 @@ _TOKEN = re.compile(
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([abfnrtv\\\"'0]))")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
 _WORDS = {"true": True, "false": False, "nil": None}
-_NOT_SUPPORTED = ("define", "template", "block", "break", "continue")
+_KEYWORDS = ("if", "with", "range", "else", "end", "break", "continue")
+_NOT_SUPPORTED = ("define", "template", "block")
+
+Token = tuple[str, str, int]
+
+
+def syntax_error(text: str, at: int, problem: str) -> TemplateSyntaxError:
+    return TemplateSyntaxError(f"template: :{place(text, at)}: {problem}")
 
 
 def parse_template(text: str) -> Template:
     """The tree of `text`. Raises TemplateSyntaxError, with what is wrong, in one sentence."""
-    root: Template = []
-    open_branches: list[tuple[Branch, Template]] = []
-    current = root
-    for piece in _pieces(text):
-        if isinstance(piece, Text):
-            current.append(piece)
-            continue
-        word, _, rest = piece.partition(" ")
-        if word in ("if", "with", "range"):
-            branch = Branch(word, _pipeline(rest))
-            current.append(branch)
-            open_branches.append((branch, current))
-            current = branch.body
+    return _Reader(text).template()
+
+
+class _Reader:
+    """Reads the actions one after the other, and keeps those branches that are open."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._root: Body = []
+        self._current = self._root
+        # Each with the body around it, and where it was opened.
+        self._open: list[tuple[Branch, Body, int]] = []
+        self._variables = {"$"}
+
+    def template(self) -> Template:
+        at = 0
+        trim = False
+        for match in _ACTION.finditer(self._text):
+            self._take_text(self._text[at : match.start()], trim, bool(match["left"]))
+            at = match.end()
+            trim = bool(match["right"])
+            code = match["code"].strip()
+            if not code.startswith("/*"):
+                self._take_action(match.start("code"), match.end("code"))
+            elif not code.endswith("*/"):
+                raise syntax_error(self._text, match.start(), "unclosed comment")
+        unclosed = self._text.find("{{", at)
+        if unclosed >= 0:
+            raise self._unclosed(unclosed)
+        self._take_text(self._text[at:], trim, False)
+        if self._open:
+            branch, _, opened = self._open[-1]
+            raise syntax_error(self._text, opened, f"{{{{{branch.word}}}}} has no {{{{end}}}}")
+        return Template(self._text, self._root)
+
+    def _unclosed(self, at: int) -> TemplateSyntaxError:
+        # What a quote or a comment without an end has swallowed was no end of the action.
+        rest = self._text[at + 2 :]
+        if rest.lstrip("- \t\r\n").startswith("/*"):
+            return syntax_error(self._text, at, "unclosed comment")
+        if re.sub(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`', "", rest.partition("\n")[0]).count('"'):
+            return syntax_error(self._text, at + 2 + rest.find('"'), "unterminated quoted string")
+        return syntax_error(self._text, at, "unclosed action")
+
+    def _take_text(self, text: str, trim_left: bool, trim_right: bool) -> None:
+        text = text.lstrip() if trim_left else text
+        text = text.rstrip() if trim_right else text
+        if text:
+            self._current.append(Text(text))
+
+    def _take_action(self, start: int, end: int) -> None:
+        tokens = _tokens(self._text, start, end)
+        kind, word, at = tokens[0]
+        if kind != "word":
+            self._current.append(_Parser(self._text, tokens, self._variables).pipeline("command"))
+        elif word in ("if", "with", "range"):
+            self._open_branch(word, tokens[1:], at, self._current)
         elif word == "else":
-            current = _open_else(open_branches, rest.strip())
-        elif piece == "end":
-            if not open_branches:
-                raise TemplateSyntaxError("unexpected {{end}}")
-            current = open_branches.pop()[1]
+            self._open_else(tokens[1:], at)
+        elif word == "end":
+            if not self._open:
+                raise syntax_error(self._text, at, "unexpected {{end}}")
+            self._expect_end(tokens[1], "end")
+            self._current = self._open.pop()[1]
+        elif word in ("break", "continue"):
+            if not any(branch.word == "range" for branch, _, _ in self._open):
+                raise syntax_error(self._text, at, f"{{{{{word}}}}} outside {{{{range}}}}")
+            self._expect_end(tokens[1], word)
+            self._current.append(Leave(word))
         elif word in _NOT_SUPPORTED:
-            raise TemplateSyntaxError(f"{{{{{word}}}}} is not supported here")
+            raise syntax_error(self._text, at, f"{{{{{word}}}}} is not supported here")
         else:
-            current.append(_pipeline(piece))
-    if open_branches:
-        raise TemplateSyntaxError(f"{{{{{open_branches[-1][0].word}}}}} has no {{{{end}}}}")
-    return root
+            self._current.append(_Parser(self._text, tokens, self._variables).pipeline("command"))
+
+    def _open_branch(self, word: str, tokens: list[Token], at: int, outer: Body) -> None:
+        branch = Branch(word, _Parser(self._text, tokens, self._variables).pipeline(word))
+        self._current.append(branch)
+        self._open.append((branch, outer, at))
+        self._current = branch.body
+
+    def _open_else(self, tokens: list[Token], at: int) -> None:
+        if not self._open:
+            raise syntax_error(self._text, at, "unexpected {{else}}")
+        branch, outer, opened = self._open.pop()
+        self._current = branch.otherwise
+        kind, word, _ = tokens[0]
+        if kind == "end":
+            self._open.append((branch, outer, opened))
+        elif word in ("if", "with"):
+            # It is an `if` inside the `else`, which the same `end` closes.
+            self._open_branch(word, tokens[1:], opened, outer)
+        else:
+            raise syntax_error(self._text, at, f"unexpected {word!r} after {{{{else}}}}")
+
+    def _expect_end(self, token: Token, word: str) -> None:
+        kind, text, at = token
+        if kind != "end":
+            raise syntax_error(self._text, at, f'unexpected "{text}" in {word}')
 
 
-def _open_else(open_branches: list[tuple[Branch, Template]], rest: str) -> Template:
-    if not open_branches:
-        raise TemplateSyntaxError("unexpected {{else}}")
-    branch, outer = open_branches.pop()
-    if not rest:
-        open_branches.append((branch, outer))
-        return branch.otherwise
-    # `else if` is an `if` inside the `else`, which the same `end` closes.
-    word, _, condition = rest.partition(" ")
-    if word not in ("if", "with"):
-        raise TemplateSyntaxError(f"unexpected {rest!r} after {{{{else}}}}")
-    inner = Branch(word, _pipeline(condition))
-    branch.otherwise.append(inner)
-    open_branches.append((inner, outer))
-    return inner.body
-
-
-def _pieces(text: str) -> list[Text | str]:
-    """Texts, and the code between braces; `{{-` and `-}}` have trimmed the texts beside them."""
-    pieces: list[Text | str] = []
-    at = 0
-    trim = False
-    for match in _ACTION.finditer(text):
-        before = text[at : match.start()]
-        at = match.end()
-        before = before.lstrip() if trim else before
-        before = before.rstrip() if match["left"] else before
-        trim = bool(match["right"])
-        if before:
-            pieces.append(Text(before))
-        code = match["code"].strip()
-        if not (code.startswith("/*") and code.endswith("*/")):
-            pieces.append(" ".join(code.split()) if '"' not in code and "`" not in code else code)
-    after = text[at:].lstrip() if trim else text[at:]
-    if "{{" in after:
-        raise TemplateSyntaxError("unclosed action")
-    if after:
-        pieces.append(Text(after))
-    return pieces
-
-
-def _pipeline(code: str) -> Pipeline:
-    return _Parser(_tokens(code)).pipeline()
-
-
-def _tokens(code: str) -> list[tuple[str, str]]:
-    tokens: list[tuple[str, str]] = []
-    at = 0
-    while at < len(code):
-        match = _TOKEN.match(code, at)
+def _tokens(text: str, start: int, end: int) -> list[Token]:
+    """The code between braces, without spaces at its edges, and an `end` after it."""
+    tokens: list[Token] = []
+    at = start
+    while at < end:
+        match = _TOKEN.match(text, at, end)
         if match is None:
-            raise TemplateSyntaxError(f"unexpected {code[at]!r} in {code!r}")
+            problem = f'unexpected "{text[at]}" in command'
+            if text[at] in "\"'`":
+                problem = "unterminated quoted string"
+            raise syntax_error(text, at, problem)
         kind = match.lastgroup or ""
-        tokens.append((kind, match[0]))
+        if kind != "space" or tokens:
+            tokens.append((kind, match[0], at))
         at = match.end()
+    if tokens and tokens[-1][0] == "space":
+        tokens.pop()
     if not tokens:
-        raise TemplateSyntaxError("missing value for command")
-    return [*tokens, ("end", "")]
+        raise syntax_error(text, start, "missing value for command")
+    # A word's space after it means nothing to those who look at the word.
+    spaced = len(tokens) > 1 and tokens[1][0] == "space"
+    if spaced and tokens[0][1] in _KEYWORDS:
+        del tokens[1]
+    return [*tokens, ("end", "", end)]
 
 
 class _Parser:
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self._tokens = tokens
+    """One action's tokens made a pipeline."""
+
+    def __init__(self, text: str, tokens: list[Token], variables: set[str]) -> None:
+        self._text = text
+        self._known = variables
+        self._tokens = [token for token in tokens if token[0] != "space"]
+        # Where a space precedes: `.a .b` are two operands, `(x).b` is one.
+        self._spaced = {
+            following[2] for token, following in itertools.pairwise(tokens) if token[0] == "space"
+        }
         self._at = 0
 
-    def pipeline(self) -> Pipeline:
-        """A pipeline up to the end of the action."""
-        pipeline = self._parts(self._variables())
-        if self._peek()[0] != "end":
-            raise TemplateSyntaxError(f"unexpected {self._peek()[1]!r}")
+    def pipeline(self, what: str) -> Pipeline:
+        """A pipeline up to the end of the action, `what` it is the value for."""
+        pipeline = self._parts(self._variables(), what)
+        kind, text, at = self._peek()
+        if kind != "end":
+            problem = "unexpected right paren" if text == ")" else f'unexpected "{text}"'
+            raise syntax_error(self._text, at, problem)
         return pipeline
 
-    def _peek(self) -> tuple[str, str]:
+    def _peek(self) -> Token:
         return self._tokens[self._at]
 
-    def _next(self) -> tuple[str, str]:
+    def _next(self) -> Token:
         token = self._tokens[self._at]
-        self._at += 1
-        return token
-
-    def _skip_space(self) -> None:
-        while self._peek()[0] == "space":
+        if token[0] != "end":
             self._at += 1
+        return token
 
     def _variables(self) -> tuple[str, ...]:
         start = self._at
         names: list[str] = []
-        self._skip_space()
         while self._peek()[0] == "variable":
             names.append(self._next()[1])
-            self._skip_space()
             mark = self._peek()[1]
             if mark not in (",", ":=", "="):
                 break
             self._at += 1
-            self._skip_space()
             if mark != ",":
+                self._known.update(names)
                 return tuple(names)
         self._at = start
         return ()
 
-    def _parts(self, variables: tuple[str, ...]) -> Pipeline:
-        commands = [self._command()]
+    def _parts(self, variables: tuple[str, ...], what: str) -> Pipeline:
+        commands = [self._command(what)]
         while self._peek()[1] == "|":
             self._at += 1
-            commands.append(self._command())
+            command = self._command("command")
+            first = command.operands[0]
+            if isinstance(first, Literal):
+                stage = len(commands) + 1
+                problem = f"non executable command in pipeline stage {stage}"
+                raise syntax_error(self._text, first.at, problem)
+            commands.append(command)
         return Pipeline(tuple(commands), variables)
 
-    def _command(self) -> tuple[Operand, ...]:
+    def _command(self, what: str) -> Pipe:
         operands: list[Operand] = []
-        self._skip_space()
+        at = end = self._peek()[2]
         while self._peek()[0] != "end" and self._peek()[1] not in ("|", ")"):
             operands.append(self._operand())
-            self._skip_space()
+            _, text, begin = self._tokens[self._at - 1]
+            end = begin + len(text)
         if not operands:
-            raise TemplateSyntaxError("missing value for command")
-        return tuple(operands)
+            raise syntax_error(self._text, at, f"missing value for {what}")
+        return Pipe(tuple(operands), at, self._text[at:end])
 
     def _operand(self) -> Operand:
-        kind, text = self._next()
-        if kind == "string":
-            return Literal(_unquote(text))
-        if kind == "number":
-            return Literal(_number(text))
+        kind, text, at = self._next()
+        if kind in ("string", "char", "number"):
+            return Literal(self._literal(kind, text, at), at, text)
         if kind == "fields":
-            return Reference(None, tuple(text[1:].split(".")))
+            fields = tuple(text[1:].split("."))
+            return Reference(None, fields, at + _chain(fields), text)
         if kind == "variable":
-            name, *fields = text.split(".")
-            return Reference(name, tuple(fields))
+            name, *fields_after = text.split(".")
+            if name not in self._known:
+                raise syntax_error(self._text, at, f'undefined variable "{name}"')
+            shift = len(name) if fields_after else 0
+            return Reference(name, tuple(fields_after), at + shift, text)
         if kind == "word":
-            return Literal(_WORDS[text]) if text in _WORDS else Function(text)
+            return self._word(text, at)
         if text == ".":
-            return Reference(None, ())
+            return Reference(None, (), at, text)
         if text == "(":
-            return self._group()
-        raise TemplateSyntaxError(f"unexpected {text!r}")
+            return self._group(at)
+        raise syntax_error(self._text, at, f'unexpected "{text}" in operand')
 
-    def _group(self) -> Group:
-        pipeline = self._parts(())
-        if self._next()[1] != ")":
-            raise TemplateSyntaxError("unclosed left paren")
+    def _word(self, text: str, at: int) -> Operand:
+        if text in _WORDS:
+            return Literal(_WORDS[text], at, text)
+        if text not in FUNCTIONS:
+            known = ", ".join(sorted(FUNCTIONS))
+            problem = f'function "{text}" not defined (known: {known})'
+            raise syntax_error(self._text, at, problem)
+        return Function(text, at)
+
+    def _literal(self, kind: str, text: str, at: int) -> str | float:
+        if kind == "string":
+            return _unquote(text)
+        if kind == "char":
+            char = _unquote(text)
+            if len(char) != 1:
+                raise syntax_error(self._text, at, f"malformed character constant: {text}")
+            return ord(char)
+        try:
+            return _number(text)
+        except ValueError:
+            problem = f'bad number syntax: "{text}"'
+            raise syntax_error(self._text, at, problem) from None
+
+    def _group(self, at: int) -> Group:
+        pipeline = self._parts((), "parenthesized pipeline")
+        _, text, end = self._next()
+        if text != ")":
+            raise syntax_error(self._text, at, "unclosed left paren")
         fields: tuple[str, ...] = ()
-        if self._peek()[0] == "fields":
-            fields = tuple(self._next()[1][1:].split("."))
-        return Group(pipeline, fields)
+        if self._peek()[0] == "fields" and self._peek()[2] not in self._spaced:
+            _, text, begin = self._next()
+            fields = tuple(text[1:].split("."))
+            return Group(pipeline, fields, begin, self._text[at : begin + len(text)])
+        return Group(pipeline, fields, at, self._text[at : end + 1])
+
+
+def _chain(fields: tuple[str, ...]) -> int:
+    """Go says of `.A.B` that it stands where its second part does."""
+    return len(fields[0]) + 1 if len(fields) > 1 else 0
 
 
 def _number(text: str) -> int | float:
