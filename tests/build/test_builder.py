@@ -17,6 +17,7 @@ from yards import Yard, add_image, shell
 from wherry.build.dockerfile import DockerfileError
 from wherry.build.events import BuildFailedError, BuildWarning, StepImage, VertexOutput
 from wherry.build.protocols import Output, RunStep
+from wherry.build.request import Output as Wanted
 from wherry.errdefs import EngineError, Kind
 from wherry.spec.digest import Digest
 
@@ -284,6 +285,33 @@ async def test_ids_of_steps_can_be_run_and_are_not_listed(yard: Yard) -> None:
     assert shown[1] not in listed
     assert {shown[1], built.image} <= {image.id for image in yard.images.list(steps=True)}
     assert built.image in listed
+
+
+async def test_an_image_that_only_files_are_wanted_of_is_hidden_until_somebody_wants_it(
+    yard: Yard,
+) -> None:
+    text = "FROM base\nRUN echo 1 > /f\n"
+    files = (Wanted("local"),)
+    built = await yard.build(text, outputs=files)
+    made = Digest(built.image)
+    listed = {image.id for image in yard.images.list()}
+    assert made not in listed
+    assert (await yard.build(text)).image == made
+    assert (await yard.build(text, outputs=files)).image == made
+    assert {image.id for image in yard.images.list()} == {*listed, made}
+
+    yard.cache.remove([])
+    yard.images.resolve(made)
+
+
+async def test_a_prune_keeps_the_hidden_images_that_are_read(yard: Yard) -> None:
+    built = await yard.build("FROM base\nRUN echo 1 > /f\n", outputs=(Wanted("local"),))
+    made = Digest(built.image)
+    yard.cache.remove([], kept={made})
+    yard.images.resolve(made)
+    yard.cache.remove([])
+    with pytest.raises(EngineError, match=r"(?i)no such image"):
+        yard.images.resolve(made)
 
 
 async def test_the_cache_is_pruned_and_images_keep_their_layers(yard: Yard) -> None:

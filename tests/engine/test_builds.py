@@ -9,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from wherry.build.events import Built
-from wherry.build.request import BuildRequest
+from wherry.build.request import BuildRequest, Output
 from wherry.engine.agents import MAX_OFFERS, Agents
+from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.builds import Builds
 from wherry.engine.flattening import flatten
 from wherry.errdefs import EngineError
 from wherry.layers.files import Node
+
+IMAGE = "sha256:" + "a1b2" * 16
 
 
 class Builder:
@@ -59,6 +62,61 @@ async def test_the_upload_is_a_file_for_the_builder(tmp_path: Path) -> None:
     running, _ = builds(work, tmp_path)
     await running.build(BuildRequest(), pieces(b"a", b"b"), silent)
     assert read == [b"ab"]
+
+
+class Images:
+    """Stores in which nothing is but hidden images, that are taken away."""
+
+    def __init__(self) -> None:
+        self.hidden: set[str] = set()
+        self.removed: list[set[str]] = []
+        self.images = SimpleNamespace(collector=SimpleNamespace(change=self.change))
+        self.tasks: set[asyncio.Task] = set()
+
+    def change(self, work) -> None:
+        transaction = SimpleNamespace(
+            step_images=lambda: self.hidden,
+            names=list,
+            images=lambda: [SimpleNamespace(id=one, blobs=set(), layers=()) for one in self.hidden],
+            layers=list,
+            delete_image=lambda one: self.removed.append({one}),
+        )
+        work(transaction)
+
+    def in_background(self, work) -> None:
+        self.tasks.add(asyncio.ensure_future(work))
+
+    async def settle(self) -> None:
+        await asyncio.gather(*self.tasks)
+
+
+async def test_an_image_goes_when_all_who_might_read_it_are_done() -> None:
+    stores = Images()
+    stores.hidden = {IMAGE}
+    outputs = BuildOutputs(stores, list)  # type: ignore[arg-type]
+    request = BuildRequest(outputs=(Output("local"),))
+    async with outputs.unwanted():
+        outputs.offer(request, Built(image=IMAGE), unwanted=True)
+        assert outputs.images() == {IMAGE}
+        async with outputs.unwanted():
+            outputs.close()  # the first one's is done with, and the second builds the same
+            await stores.settle()
+            assert stores.removed == []
+            outputs.offer(request, Built(image=IMAGE), unwanted=True)
+    await stores.settle()
+    assert stores.removed == []
+    outputs.close()
+    await stores.settle()
+    assert stores.removed == [{IMAGE}]
+
+
+async def test_an_image_that_somebody_has_come_to_want_stays() -> None:
+    stores = Images()  # it is not hidden any more
+    outputs = BuildOutputs(stores, list)  # type: ignore[arg-type]
+    async with outputs.unwanted():
+        outputs.offer(BuildRequest(outputs=()), Built(image=IMAGE), unwanted=True)
+    await stores.settle()
+    assert stores.removed == []
 
 
 async def test_cancelling_does_not_wait_for_an_upload_that_stalls(tmp_path: Path) -> None:

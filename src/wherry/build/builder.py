@@ -35,10 +35,8 @@ from wherry.build.state import State
 from wherry.build.threads import finish
 from wherry.images.collector import Lease
 from wherry.images.making import Made, commit
-from wherry.metadata import Transaction
 from wherry.reference import Reference
 from wherry.reference import parse as parse_reference
-from wherry.spec.digest import Digest
 from wherry.spec.platform import Platform
 from wherry.spec.platform import parse as parse_platform
 
@@ -86,7 +84,7 @@ class Builder:
             await check_job(job)
             self._warn(job)
             state = await Stages(job).build()
-            wanted = names if any(one.type == "image" for one in request.outputs) else []
+            wanted = names if _keeps_image(job) else []
             made = await asyncio.to_thread(_commit, job, state, wanted)
             return _built(made, wanted)
         finally:
@@ -168,11 +166,12 @@ def _commit(job: Job, state: State, names: list[Reference]) -> Made:
     if job.request.labels:
         labels = {**config.config.labels, **job.request.labels}
         config = replace(config, config=replace(config.config, labels=labels))
+    return commit(config, job.around.collector, job.lease, names, hidden=not _keeps_image(job))
 
-    def show(tx: Transaction, image_id: Digest) -> None:
-        tx.delete_step_image(image_id)
 
-    return commit(config, job.around.collector, job.lease, names, also=show)
+def _keeps_image(job: Job) -> bool:
+    """Whether the image is wanted here, and not only what is made of it."""
+    return any(one.type == "image" for one in job.request.outputs)
 
 
 def _built(made: Made, names: list[Reference]) -> Built:

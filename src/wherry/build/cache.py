@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from wherry.build.usage import CacheEntry, PruneRequest
 from wherry.images.collector import Collector, Unheld
 from wherry.images.making import timestamp
+from wherry.images.removal import remove_hidden
 from wherry.metadata import BuildRecord, Transaction
 from wherry.spec.digest import Digest
 
@@ -32,19 +33,20 @@ class Cache:
         """All records, the most recently used first."""
         return self._collector.database.read(_entries)
 
-    def remove(self, ids: Collection[str]) -> int:
+    def remove(self, ids: Collection[str], kept: Collection[Digest] = ()) -> int:
         """Remove these records, and what only they held; answers the bytes that are freed.
 
-        The images of steps, which can be made again, go too. No error for what is not there.
+        The images of steps, which can be made again, go too, but for those `kept`. No error for
+        what is not there.
         """
-        used = set(self._used_images())
+        used = {*self._used_images(), *kept}
         freed = 0
 
         def remove(tx: Transaction) -> Unheld:
             nonlocal freed
             before = _cache_layers(tx)
             tx.delete_build_records(Digest.from_hex(one) for one in ids)
-            blobs = _drop_step_images(tx, used)
+            blobs = set(remove_hidden(tx, tx.step_images(), used).blobs)
             gone = before - tx.held_layers()
             rows = [row for row in tx.layers() if row.diff_id in before]
             freed = sum(row.usage for row in rows if row.diff_id in gone)
@@ -81,17 +83,6 @@ def _cache_layers(tx: Transaction) -> set[Digest]:
     steps = tx.step_images()
     layers = {record.diff_id for record in tx.build_records()}
     return layers.union(*(image.layers for image in tx.images() if image.id in steps))
-
-
-def _drop_step_images(tx: Transaction, used: Collection[Digest]) -> set[Digest]:
-    """Remove those that nobody has named or runs; answers their blobs."""
-    named = {name.image_id for name in tx.names()}
-    blobs: set[Digest] = set()
-    for image in tx.images():
-        if image.id in tx.step_images() and image.id not in named and image.id not in used:
-            blobs |= image.blobs
-            tx.delete_image(image.id)
-    return blobs
 
 
 def choose(entries: Iterable[CacheEntry], request: PruneRequest, free: int) -> Entries:

@@ -44,7 +44,6 @@ from wherry.build.state import State
 from wherry.build.vertices import Vertex, vertex
 from wherry.errdefs import EngineError
 from wherry.images.making import commit
-from wherry.metadata import Transaction
 from wherry.spec.digest import Digest
 from wherry.spec.image import encode
 from wherry.spec.platform import Platform
@@ -261,12 +260,9 @@ class Steps:
         config = state.config(time.time_ns())
         image_id = Digest.of(encode(config))
 
-        def mark(tx: Transaction, image_id: Digest) -> None:
-            tx.put_step_image(image_id)
-
         known = collector.database.read(lambda tx: tx.image(image_id)) is not None
         if not known:
-            commit(config, collector, self._job.lease, also=mark)
+            commit(config, collector, self._job.lease, hidden=True)
         return image_id, known
 
     # --- vertices ---------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """What builds have made that is no image here: it waits for the client to fetch it, once.
 
 Nothing is made before it is fetched: the image of the build holds all that is needed. Where the
-client wanted no image, it goes with the last thing that was to be fetched.
+client wanted no image, it is a hidden one, as those of steps are, and goes when all that was to be
+fetched of such images was, unless somebody has come to want it meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
@@ -19,6 +21,7 @@ from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
 from wherry.images import saving
 from wherry.images.image import ContainerUse
+from wherry.images.removal import remove_hidden
 from wherry.reference import Reference, parse
 from wherry.spec.digest import Digest
 
@@ -61,12 +64,32 @@ class BuildOutputs:
         self._stores = stores
         self._uses = uses
         self._waiting: dict[str, _Waiting] = {}
+        # Builds for which the image is nothing but a means, and results of such: while there are
+        # any, one of them may be about to read an image that another has done with.
+        self._under_way = 0
+        self._done_with: set[Digest] = set()
+        self._removing = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def unwanted(self) -> AsyncIterator[None]:
+        """A build whose image nobody wants, until its results are offered."""
+        async with self._removing:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            self._end_one()
+
+    def images(self) -> set[Digest]:
+        """Those that results are made of."""
+        return {waiting.result.image for waiting in self._waiting.values()}
 
     def offer(self, request: BuildRequest, built: Built, unwanted: bool) -> tuple[Fetchable, ...]:
         """What the client may fetch now. `unwanted`: the image is to go after that."""
         from wherry.build.events import Fetchable
 
         result = _Result(Digest(built.image), unwanted)
+        self._under_way += unwanted
         offered: list[Fetchable] = []
         for index, output in enumerate(request.outputs):
             if output.type not in _FILES + _ARCHIVES:
@@ -117,14 +140,25 @@ class BuildOutputs:
 
     def _finish(self, result: _Result) -> None:
         if result.unwanted and not result.waiting:
-            self._stores.in_background(self._remove(result.image))
+            self._done_with.add(result.image)
+            self._end_one()
 
-    async def _remove(self, image: Digest) -> None:
-        try:
-            await asyncio.to_thread(self._stores.images.delete, image, uses=self._uses())
-        except errdefs.EngineError as error:
-            # Somebody has named it, made a container of it or removed it meanwhile.
-            log.debug("a build's image stays", extra={"fields": {"error": error.message}})
+    def _end_one(self) -> None:
+        self._under_way -= 1
+        if self._done_with and not self._under_way:
+            self._stores.in_background(self._remove())
+
+    async def _remove(self) -> None:
+        async with self._removing:
+            if self._under_way:
+                return
+            images, self._done_with = self._done_with, set()
+            used = {use.image_id for use in self._uses()}
+            change = self._stores.images.collector.change
+            try:
+                await asyncio.to_thread(change, lambda tx: remove_hidden(tx, images, used))
+            except errdefs.EngineError as error:
+                log.warning("a build's image stays", extra={"fields": {"error": error.message}})
 
 
 def _names(request: BuildRequest, output: Output) -> tuple[Reference, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias
 
 import msgspec
@@ -16,13 +16,12 @@ from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.feed import borrow
 from wherry.engine.stores import STEP_SOCKETS, Stores
 from wherry.images.image import ContainerUse
-from wherry.metadata import Transaction
-from wherry.spec.digest import Digest
 
 if TYPE_CHECKING:
     from wherry.build.events import Built, Event
     from wherry.build.request import BuildRequest
     from wherry.build.usage import CacheEntry, Pruned, PruneRequest
+    from wherry.spec.digest import Digest
 
 _BUFFER: Final = 1024 * 1024
 
@@ -36,7 +35,7 @@ class Builder(Protocol):
 
     async def cache(self) -> Sequence[CacheEntry]: ...
 
-    async def prune(self, request: PruneRequest) -> Pruned: ...
+    async def prune(self, request: PruneRequest, kept: Collection[Digest]) -> Pruned: ...
 
 
 class Builds:
@@ -80,7 +79,7 @@ class Builds:
         return await self._builder.cache()
 
     async def prune(self, request: PruneRequest) -> Pruned:
-        pruned = await self._builder.prune(request)
+        pruned = await self._builder.prune(request, self._outputs.images())
         self._stores.events.publish("builder", "prune", "", {"reclaimed": str(pruned.bytes)})
         return pruned
 
@@ -101,19 +100,33 @@ class Builds:
     async def _build(
         self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
     ) -> Built:
-        keeps_image = any(output.type == "image" for output in request.outputs)
-        known = set() if keeps_image else await self._stores.database.read_async(_image_ids)
+        if any(output.type == "image" for output in request.outputs):
+            return await self._build_wanted(request, context, emit)
+        async with self._outputs.unwanted():
+            built = await self._build_with_agents(request, context, emit)
+            return self._offer(request, built, unwanted=True)
+
+    async def _build_wanted(
+        self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
+    ) -> Built:
+        built = await self._build_with_agents(request, context, emit)
+        if built.image:
+            await self._tell(built)
+        return self._offer(request, built, unwanted=False)
+
+    def _offer(self, request: BuildRequest, built: Built, *, unwanted: bool) -> Built:
+        if not built.image:
+            return built
+        outputs = self._outputs.offer(request, built, unwanted)
+        return msgspec.structs.replace(built, outputs=outputs)
+
+    async def _build_with_agents(
+        self, request: BuildRequest, context: AsyncIterator[bytes] | None, emit: Emit
+    ) -> Built:
         async with self._agents.sockets(request.agents) as sockets:
             # Agents that are forwarded are sockets of this host from here on.
             wanted = msgspec.structs.replace(request, ssh={**request.ssh, **sockets}, agents={})
-            built = await self._with_upload(wanted, context, emit)
-        if not built.image:
-            return built
-        if keeps_image:
-            await self._tell(built)
-        unwanted = not keeps_image and Digest(built.image) not in known
-        outputs = self._outputs.offer(request, built, unwanted)
-        return msgspec.structs.replace(built, outputs=outputs)
+            return await self._with_upload(wanted, context, emit)
 
     async def _tell(self, built: Built) -> None:
         image = await asyncio.to_thread(self._stores.images.resolve, built.image)
@@ -140,7 +153,3 @@ class Builds:
             await finish(work)
             await asyncio.gather(filling, return_exceptions=True)
             upload.close()
-
-
-def _image_ids(tx: Transaction) -> set[Digest]:
-    return {record.id for record in tx.images()}

@@ -107,6 +107,7 @@ def _commit(
                 image.id, target, image.manifest, now, diff_ids, image.blobs - kept_elsewhere
             )
         )
+        tx.delete_step_image(image.id)
         for name in image.names:
             replaced = tx.put_name(NameRecord(str(name), image.id, target))
             loaded.append(LoadedImage(image.id, name, replaced))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,12 +67,15 @@ def commit(
     lease: Lease,
     names: Sequence[Reference] = (),
     layers: Iterable[LayerRecord] = (),
-    also: Callable[[Transaction, Digest], None] = lambda tx, image_id: None,
+    *,
+    hidden: bool = False,
 ) -> Made:
     """Store an image of layers that are there: config and manifest, then one durable transaction.
 
     `layers` are those that the database does not know yet. A name that another image had goes to
-    this one. `also` is done in the same transaction. Raises NotFound for a layer that is not there.
+    this one. A `hidden` image is that of a build's step: it is on no list, and goes when the build
+    cache is pruned; one that people see already stays as it is. Raises NotFound for a layer that is
+    not there.
     """
     data = encode(config)
     config_id = lease.put(data, "an image's config")
@@ -103,9 +106,13 @@ def commit(
         for row in rows.values():
             if tx.layer(row.diff_id) is None:
                 tx.put_layer(row)
+        seen = tx.image(record.id) is not None and record.id not in tx.step_images()
         tx.put_image(record)
+        if not hidden:
+            tx.delete_step_image(record.id)
+        elif not seen:
+            tx.put_step_image(record.id)
         replaced = [tx.put_name(NameRecord(str(name), record.id, record.target)) for name in names]
-        also(tx, record.id)
         return tuple(digest for digest in replaced if digest)
 
     fault("images.make.before-commit")

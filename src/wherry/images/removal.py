@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry import errdefs
@@ -48,6 +48,21 @@ def remove(tx: Transaction, text: str, uses: Iterable[ContainerUse], force: bool
     if conflict := running or _in_use(found.image.id, own, force):
         raise conflict
     return _remove_image(tx, found.image, names, own)
+
+
+def remove_hidden(tx: Transaction, images: Iterable[Digest], used: Collection[Digest]) -> Unheld:
+    """Remove those of the images that are still builds' own: that nobody has named, wanted or
+    made a container of (`used` are the images of these)."""
+    hidden = tx.step_images().intersection(images).difference(used)
+    hidden -= {record.image_id for record in tx.names()}
+    blobs: set[Digest] = set()
+    layers: set[Digest] = set()
+    for image in [one for one in tx.images() if one.id in hidden]:
+        blobs |= image.blobs
+        layers.update(image.layers)
+        tx.delete_image(image.id)
+    kept = {row.blob for row in tx.layers() if row.diff_id in layers and row.blob}
+    return Unheld(blobs | kept, layers)
 
 
 def _remove_by_name(

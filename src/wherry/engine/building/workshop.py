@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -63,8 +63,8 @@ class Workshop:
         records = await asyncio.to_thread(tools.records.entries)
         return [*records, *await tools.folders.entries()]
 
-    async def prune(self, request: PruneRequest) -> Pruned:
-        """Remove of it what the request asks for."""
+    async def prune(self, request: PruneRequest, kept: Collection[Digest] = ()) -> Pruned:
+        """Remove of it what the request asks for, and images of steps but for those `kept`."""
         from wherry.build.cache import choose
         from wherry.build.usage import Pruned
 
@@ -74,7 +74,7 @@ class Workshop:
         folders = {entry.id: entry.size for entry in chosen if entry.type == _FOLDER}
         records = [entry.id for entry in chosen if entry.type != _FOLDER]
         gone = await tools.folders.remove(folders)
-        freed = await asyncio.to_thread(tools.records.remove, records) if records else 0
+        freed = await asyncio.to_thread(tools.records.remove, records, kept) if records else 0
         return Pruned((*records, *gone), freed + sum(folders[one] for one in gone))
 
     async def close(self) -> None:
