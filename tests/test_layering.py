@@ -14,6 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "errdefs": set(),
     "closing": set(),
     "faults": set(),
+    "tls": set(),
     "spec": {"errdefs"},
     "reference": {"errdefs", "spec"},
     "linux": {"closing", "errdefs", "spec"},
@@ -28,10 +29,10 @@ ALLOWED: dict[str, set[str]] = {
     "ignore": {"errdefs"},
     "build": {"ignore", "images", "libcontainer"} | STORES,
     "engine": {"build"} | TRADES | STORES,
-    "api": {"build", "engine"} | DOORS,
+    "api": {"build", "engine", "tls"} | DOORS,
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
-    "client": {"errdefs", "ignore"},
+    "client": {"errdefs", "ignore", "tls"},
     "cli": {"client", "errdefs", "ignore"},
 }
 

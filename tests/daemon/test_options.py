@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from wherry.daemon import flags, options
+from wherry.daemon.hosts import UnixHost
 from wherry.errdefs import EngineError
 
 
@@ -24,7 +25,7 @@ def refusal(*argv: str, file: object = None, folder: Path) -> str:
 def test_defaults_follow_the_exec_root(tmp_path: Path) -> None:
     found = resolve("--exec-root", "/run/other", folder=tmp_path)
     assert found.data_root == Path("/var/lib/wherry")
-    assert found.sockets == ("/run/other/wherry.sock",)
+    assert found.hosts == (UnixHost("/run/other/wherry.sock"),)
     assert found.pidfile == Path("/run/other/wherryd.pid")
     assert (found.log_driver, found.log_opts) == ("json-file", {})
     assert found.live_restore
@@ -48,7 +49,7 @@ def test_ways_to_write_a_flag(argv: list[str], tmp_path: Path) -> None:
 def test_flags_that_repeat(tmp_path: Path) -> None:
     argv = ["-H", "unix:///a", "-Hunix:///b", "--label", "x=1", "--label=y="]
     found = resolve(*argv, "--log-opt", "max-size=1m", "--log-opt=max-file=5", folder=tmp_path)
-    assert found.sockets == ("/a", "/b")
+    assert found.hosts == (UnixHost("/a"), UnixHost("/b"))
     assert found.labels == ("x=1", "y=")
     assert found.log_opts == {"max-size": "1m", "max-file": "5"}
 
@@ -71,7 +72,7 @@ def test_the_file_has_dockerds_keys(tmp_path: Path) -> None:
     }
     found = resolve(file=file, folder=tmp_path)
     assert found.data_root == Path("/d")
-    assert found.sockets == ("/s",)
+    assert found.hosts == (UnixHost("/s"),)
     assert found.log_opts == {"max-size": "5k"}
     assert (found.shutdown_timeout, found.storage_driver, found.group) == (3, "native", None)
 
@@ -114,7 +115,7 @@ def test_usage_errors(argv: list[str], words: str) -> None:
         (["--bridge", "br0"], {}, "bridge: br0 is not supported"),
         (["--log-driver", "syslog"], {}, "syslog: only json-file and none are supported"),
         (["--exec-opt", "native.cgroupdriver=systemd"], {}, "exec-opts: native.cgroupdriver"),
-        (["-H", "tcp://0.0.0.0:2375"], {}, "tcp://0.0.0.0:2375 is not supported"),
+        (["-H", "npipe:////./pipe/x"], {}, "npipe:////./pipe/x is not supported"),
         (["-H", "unix://relative"], {}, "not an absolute path"),
         (["-H", "unix:///" + "x" * 108], {}, "at most 107 bytes"),
         (["--data-root", "here"], {}, "not an absolute path"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wherry.daemon.listeners import Listener
+from wherry.daemon.listeners import UnixListener
 from wherry.daemon.ownership import Lock, PidFile
 from wherry.errdefs import EngineError, Kind
 
@@ -57,43 +57,43 @@ def test_a_stale_socket_is_replaced_and_removed(tmp_path: Path) -> None:
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    listener = Listener(str(path), None)
-    listener.socket.listen()
+    listener = UnixListener(str(path), None)
+    listener.sockets[0].listen()
     assert mode(path) in (0o600, 0o660)
     with pytest.raises(EngineError, match="another daemon answers there"):
-        Listener(str(path), None)
-    listener.unlink()
-    listener.socket.close()
+        UnixListener(str(path), None)
+    listener.withdraw()
+    listener.sockets[0].close()
     assert not path.exists()
 
 
 def test_a_socket_that_is_anothers_by_now_stays(tmp_path: Path) -> None:
     path = tmp_path / "api.sock"
-    listener = Listener(str(path), None)
+    listener = UnixListener(str(path), None)
     path.rename(tmp_path / "kept")  # so that its inode is not used again at once
     path.write_text("")
-    listener.unlink()
+    listener.withdraw()
     assert path.exists()
-    listener.socket.close()
+    listener.sockets[0].close()
 
 
 def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
     with pytest.raises(EngineError, match="is no socket"):
-        Listener(str(path), None)
+        UnixListener(str(path), None)
     assert path.read_text() == "data"
 
 
 def test_an_unknown_group(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no group no-such-group"):
-        Listener(str(tmp_path / "api.sock"), "no-such-group")
+        UnixListener(str(tmp_path / "api.sock"), "no-such-group")
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_the_groups_socket(tmp_path: Path) -> None:
-    listener = Listener(str(tmp_path / "api.sock"), "daemon")
+    listener = UnixListener(str(tmp_path / "api.sock"), "daemon")
     assert mode(tmp_path / "api.sock") == 0o660
-    listener.unlink()
-    listener.socket.close()
+    listener.withdraw()
+    listener.sockets[0].close()

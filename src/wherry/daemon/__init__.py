@@ -4,6 +4,7 @@ main -> options (flags, configuration file) -> serve
                                                 |-- ownership: lock, pid file
                                                 |-- Engine.open
                                                 |-- listeners: sockets, once all is ready
+                                                |-- reloading: what SIGHUP changes
                                                 `-- until SIGTERM or SIGINT
 
 `wherryd check` and `wherryd migrate-storage` are other programs (upkeep.py), for a data root whose
@@ -50,4 +51,4 @@ def main(argv: Sequence[str]) -> int:
     gc.disable()
     from wherry.daemon.serving import serve
 
-    return serve(settings)
+    return serve(settings, lambda: options.resolve(given))

@@ -43,7 +43,13 @@ def set_up(level: str) -> None:
     """Send all logging of this process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=_LEVELS[level], handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from this level on."""
+    logging.getLogger().setLevel(_LEVELS[level])
     logging.getLogger("asyncio").setLevel(max(_LEVELS[level], logging.WARNING))
 
 

@@ -1,12 +1,15 @@
 """The daemon's configuration: flags and file put together and judged."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from wherry import errdefs
+from wherry.daemon.credentials import TlsFiles
 from wherry.daemon.flags import FLAGS, Given, Kind, Value, key_of
+from wherry.daemon.hosts import Host, UnixHost, parse_host
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import LogConfig
 
@@ -16,13 +19,19 @@ _FLAGS_BY_KEY = {key_of(flag): flag for flag in FLAGS if flag.name != "config-fi
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What the daemon does. `sockets` are paths; `group` None means that nobody named one."""
+    """What the daemon does.
+
+    `tls` is for TCP hosts; `unverified` says that somebody accepts, in so many words, clients that
+    show no certificate. `group` None means that nobody named one.
+    """
 
     data_root: Path
     exec_root: Path
     pidfile: Path
     cgroup_parent: str
-    sockets: tuple[str, ...]
+    hosts: tuple[Host, ...]
+    tls: TlsFiles | None
+    unverified: bool
     group: str | None
     log_level: str
     storage_driver: str | None
@@ -120,6 +129,9 @@ class _Values:
     def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = values
 
+    def given(self, key: str) -> bool:
+        return key in self._values
+
     def text(self, key: str) -> str | None:
         value = self._values.get(key)
         return value if isinstance(value, str) and value else None
@@ -151,7 +163,8 @@ def _options(plain: Mapping[str, Value]) -> Options:
     log_driver = values.text("log-driver") or "json-file"
     log_opts = values.pairs("log-opts")
     read_log_config(LogConfig(type=log_driver, config=log_opts))
-    sockets = [_socket_path(host) for host in values.words("hosts")]
+    tls = _tls(values)
+    hosts = [parse_host(host, tls is not None) for host in values.words("hosts")]
     labels = values.words("labels")
     for label in labels:
         if not label.partition("=")[1]:
@@ -161,7 +174,9 @@ def _options(plain: Mapping[str, Value]) -> Options:
         exec_root=exec_root,
         pidfile=_absolute("pidfile", values.text("pidfile") or str(exec_root / "wherryd.pid")),
         cgroup_parent=_cgroup(values.text("cgroup-parent") or "/wherry"),
-        sockets=tuple(dict.fromkeys(sockets)) or (str(exec_root / "wherry.sock"),),
+        hosts=tuple(dict.fromkeys(hosts)) or (UnixHost(str(exec_root / "wherry.sock")),),
+        tls=tls,
+        unverified=False in (plain.get("tls"), plain.get("tlsverify")),
         group=values.text("group"),
         log_level="debug" if values.boolean("debug", default=False) else log_level,
         storage_driver=values.text("storage-driver"),
@@ -170,6 +185,19 @@ def _options(plain: Mapping[str, Value]) -> Options:
         labels=tuple(labels),
         live_restore=values.boolean("live-restore", default=True),
         shutdown_timeout=values.number("shutdown-timeout", 15),
+    )
+
+
+def _tls(values: _Values) -> TlsFiles | None:
+    """As Docker has it: to speak of `tlsverify` at all, be it to say no, is to ask for TLS."""
+    verify = values.boolean("tlsverify", default=False)
+    if not values.boolean("tls", default=verify or values.given("tlsverify")):
+        return None
+    folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+    return TlsFiles(
+        cert=Path(values.text("tlscert") or folder / "cert.pem"),
+        key=Path(values.text("tlskey") or folder / "key.pem"),
+        ca=Path(values.text("tlscacert") or folder / "ca.pem") if verify else None,
     )
 
 
@@ -200,12 +228,3 @@ def _cgroup(path: str) -> str:
     if not parts or not {".", ".."}.isdisjoint(parts) or path.endswith(".slice"):
         raise errdefs.invalid(f"cgroup-parent: {path} is not the path of a cgroup, like /wherry")
     return "/" + "/".join(parts)
-
-
-def _socket_path(host: str) -> str:
-    scheme, separator, path = host.partition("://")
-    if not separator or scheme != "unix":
-        raise errdefs.invalid(f"hosts: {host} is not supported (unix:///path is)")
-    if not path.startswith("/") or len(path.encode()) > 107:
-        raise errdefs.invalid(f"hosts: {path} is not an absolute path of at most 107 bytes")
-    return path

@@ -8,16 +8,20 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from wherry import __version__, errdefs
 from wherry.api.application import Api
 from wherry.api.http.server import Server
 from wherry.daemon import logformat
-from wherry.daemon.listeners import Listener
+from wherry.daemon.activation import Inherited, ServiceManager
+from wherry.daemon.listeners import Listener, judge_access, open_listener
 from wherry.daemon.options import Options
 from wherry.daemon.ownership import Lock, PidFile
+from wherry.daemon.reloading import as_told, reload
 from wherry.engine.engine import Engine
 from wherry.engine.settings import Settings
 from wherry.linux import memory
@@ -27,16 +31,22 @@ log = logging.getLogger("wherry.daemon")
 # How many clients may be slow at once: each upload has a thread that waits for its bytes, and so
 # has each look at a file system that does not answer. Threads come into being when they are needed.
 _THREADS = 64
+# Who asks so often does not want to wait for anything any more.
+_INSISTING = 3
 
 
-def serve(options: Options) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status."""
+def serve(options: Options, read_anew: Callable[[], Options]) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status.
+
+    On SIGHUP `read_anew` gives the options as they are then, or raises EngineError.
+    """
+    inherited, manager = Inherited(os.environ), ServiceManager(os.environ)
     logformat.set_up(options.log_level)
     os.umask(0o022)
     memory.keep_little()
     _raise_file_limit()
     try:
-        asyncio.run(_Daemon(options).run())
+        asyncio.run(_Daemon(options, read_anew, inherited, manager).run())
     except errdefs.EngineError as error:
         print(f"failed to start daemon: {error.message}", file=sys.stderr)
         return 1
@@ -53,17 +63,29 @@ def _raise_file_limit() -> None:
 
 
 class _Daemon:
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self,
+        options: Options,
+        read_anew: Callable[[], Options],
+        inherited: Inherited,
+        manager: ServiceManager,
+    ) -> None:
         self._options = options
+        self._read_anew = read_anew
+        self._inherited = inherited
+        self._manager = manager
+        self._context: ssl.SSLContext | None = None
         self._stop = asyncio.Event()
+        self._times_asked = 0
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_exception)
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, "wherryd"))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, log.info, "nothing is reloaded on SIGHUP")
+            loop.add_signal_handler(number, self._asked_to_stop)
+        # Until there is something to change it must not end the daemon.
+        loop.add_signal_handler(signal.SIGHUP, log.info, "nothing to reload yet")
         if os.geteuid() != 0:
             raise errdefs.forbidden("wherryd needs to be run as root")
         async with contextlib.AsyncExitStack() as undo:
@@ -80,26 +102,71 @@ class _Daemon:
         server = Server(api)
         listeners: list[Listener] = []
         try:
-            for path in self._options.sockets:
-                listener = Listener(path, self._options.group)
-                listeners.append(listener)
+            if self._options.tls is not None:
+                self._context = self._options.tls.context()
+            for host in self._options.hosts:
+                listeners.append(open_listener(host, self._options.group, self._inherited))  # noqa: PERF401 - those before a failure are withdrawn
             for listener in listeners:
-                await server.listen(listener.socket)
-                log.info("API listens", extra={"fields": {"at": f"unix://{listener.path}"}})
-            log.info("daemon is ready", extra={"fields": {"version": __version__}})
-            _tell_service_manager("READY=1")
-            _settle_memory()
+                await self._listen(server, listener)
+            self._be_ready(engine)
             await self._stop.wait()
             log.info("daemon is ending")
-            _tell_service_manager("STOPPING=1")
+            self._manager.stopping()
         finally:
             for listener in listeners:
-                listener.unlink()
+                listener.withdraw()
             server.stop_accepting()
             if not self._options.live_restore:
                 await _stop_containers(engine, self._options.shutdown_timeout)
             await api.settle(self._options.shutdown_timeout)
             await server.close(0.2)
+
+    async def _listen(self, server: Server, listener: Listener) -> None:
+        tls = self._options.tls
+        verified = tls is not None and tls.ca is not None
+        judge_access(listener, verified, self._options.unverified)
+        for bound in listener.sockets:
+            plain = tls is None or bound.family is socket.AF_UNIX
+            await server.listen(bound, None if plain else self._secure)
+        log.info("API listens", extra={"fields": {"at": listener.name}})
+
+    def _secure(self) -> ssl.SSLContext:
+        assert self._context is not None
+        return self._context
+
+    def _be_ready(self, engine: Engine) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, engine)
+        log.info("daemon is ready", extra={"fields": {"version": __version__}})
+        self._manager.ready(f"Wherry {__version__}")
+        _settle_memory()
+
+    def _asked_to_stop(self) -> None:
+        self._stop.set()
+        self._times_asked += 1
+        if self._times_asked == _INSISTING:
+            log.warning("asked to stop three times: ending at once")
+            os._exit(1)
+
+    def _reload(self, engine: Engine) -> None:
+        """Read the configuration anew. What is wrong with it is said, and changes nothing."""
+        self._manager.reloading()
+        try:
+            wanted = self._read_anew()
+            context = None if self._options.tls is None else self._options.tls.context()
+        except errdefs.EngineError as error:
+            log.error("configuration not reloaded", extra={"fields": {"error": error.message}})
+        else:
+            # Certificates are read anew even where their paths are the same: they run out.
+            self._context = context
+            self._options, changed, postponed = reload(self._options, wanted)
+            logformat.set_level(self._options.log_level)
+            engine.reconfigure(_settings(self._options))
+            engine.system.reloaded(as_told(self._options))
+            log.info("configuration reloaded", extra={"fields": {"changed": ",".join(changed)}})
+            if postponed:
+                what = {"fields": {"unchanged": ",".join(postponed)}}
+                log.warning("some of the configuration waits for the next start", extra=what)
+        self._manager.ready(f"Wherry {__version__}")
 
 
 async def _stop_containers(engine: Engine, timeout: int) -> None:
@@ -130,6 +197,7 @@ def _settings(options: Options) -> Settings:
         log_opts=options.log_opts,
         labels=options.labels,
         shutdown_timeout=options.shutdown_timeout,
+        live_restore=options.live_restore,
         debug=options.log_level == "debug",
     )
 
@@ -140,16 +208,3 @@ def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) 
     what = f"{type(error).__name__}: {error}" if error is not None else ""
     fields = {"what": context.get("message"), "error": what}
     log.error("unexpected error", extra={"fields": fields})
-
-
-def _tell_service_manager(state: str) -> None:
-    """The protocol of sd_notify(3), where a service manager asks for it."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    address = f"\0{path[1:]}" if path.startswith("@") else path
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify,
-    ):
-        notify.sendto(state.encode(), address)

@@ -66,6 +66,13 @@ class Engine:
             undo.pop_all()
         return engine
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Let other labels, another timeout and the like hold from now on.
+
+        The roots, the storage driver and the cgroup have to be what they were at the opening.
+        """
+        self._stores.settings = settings
+
     async def close(self) -> None:
         """Finish what is under way and let go. Containers go on running."""
         self.system.end_events()

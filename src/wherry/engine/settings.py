@@ -12,6 +12,7 @@ class Settings:
     `data_root` outlasts a reboot, `exec_root` needn't. `storage_driver` None chooses the best that
     works here. `log_opts` are those of `log_driver`, in Docker's words. `shm_size` is in bytes,
     `shutdown_timeout` in seconds. Below the cgroup `cgroup_parent` are containers and shims.
+    `live_restore` is only reported: whether the owner leaves containers running when it ends.
     `build_entitlements` are what a build may ask for beyond a container's rights, by BuildKit's
     names: `security.insecure`.
     """
@@ -25,5 +26,6 @@ class Settings:
     cgroup_parent: str = "/wherry"
     labels: Sequence[str] = ()
     shutdown_timeout: int = 15
+    live_restore: bool = True
     debug: bool = False
     build_entitlements: Sequence[str] = ()

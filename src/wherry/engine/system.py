@@ -133,7 +133,7 @@ class System:
             server_version=wherry.__version__,
             runtimes={"wherry": RuntimeInfo(path=sys.executable)},
             default_runtime="wherry",
-            live_restore_enabled=True,
+            live_restore_enabled=stores.settings.live_restore,
             runc_commit=Commit(id=wherry.__version__),
             security_options=_security_options(),
             warnings=self._warnings(),

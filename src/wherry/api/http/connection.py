@@ -1,6 +1,7 @@
 """One client's connection: request after request, until one of the two leaves."""
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import MutableSet
 
@@ -27,6 +28,11 @@ MAX_WAITING = 256 * 1024
 # How long the rest of an unread request is taken in and thrown away, so that its sender comes to
 # read the answer instead of an error.
 LINGER_SECONDS = 20.0
+# How long a request's head may take from its first byte to its last.
+HEAD_SECONDS = 60.0
+# Over TCP, who has left looks as who has only said all. Quick answers still go out to either; what
+# takes longer is given up, as Docker gives it up at once.
+TCP_PATIENCE = 5.0
 
 
 class Connection(asyncio.Protocol):
@@ -53,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._closing = False
         self._watch: HangupWatch | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._head_deadline: asyncio.TimerHandle | None = None
 
     # --- what the loop calls ---
 
@@ -70,17 +78,20 @@ class Connection(asyncio.Protocol):
             self._take(self._parser.feed(data))
         except HTTPError as error:
             self._refuse(error)
+        self._time_head()
         if self._parser.waiting > MAX_WAITING:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._ended = True
-        fd: int = self._transport.get_extra_info("socket").fileno()
-        if not self._busy or is_gone(fd):
+        client = self._transport.get_extra_info("socket")
+        if not self._busy or is_gone(client.fileno()):
             return False
         if self._body is not None:
             self._body.fail(cut_short())
-        self._watch = HangupWatch(self._loop, fd, self._transport.abort)
+        self._watch = HangupWatch(self._loop, client.fileno(), self._transport.abort)
+        if client.family != socket.AF_UNIX:
+            self._patience = self._loop.call_later(TCP_PATIENCE, self._transport.abort)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -166,6 +177,15 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._wake()
 
+    def _time_head(self) -> None:
+        """Start the clock where a head has begun, and stop it where it is whole."""
+        if self._head_deadline is not None and not self._parser.in_head:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+        elif self._head_deadline is None and self._parser.in_head:
+            late = HTTPError(408, f"request head is not whole after {HEAD_SECONDS:.0f} seconds")
+            self._head_deadline = self._loop.call_later(HEAD_SECONDS, self._refuse, late)
+
     def _refuse(self, error: HTTPError) -> None:
         self._refusal = error
         if self._body is not None and not self._body.finished:
@@ -208,6 +228,7 @@ class Connection(asyncio.Protocol):
             self._take(self._parser.next_request())
         except HTTPError as error:
             self._refuse(error)
+        self._time_head()
 
     async def _send(self, answer: Answer, head: Head, body: IncomingBody) -> bool:
         """Write an answer. Returns whether another request may follow."""
@@ -292,10 +313,15 @@ class Connection(asyncio.Protocol):
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._open_connections.discard(self)
         self._stop_watching()
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
         self._transport.close()
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, ConnectionError):

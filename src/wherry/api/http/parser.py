@@ -51,6 +51,11 @@ class RequestParser:
         return self._state is _State.HEAD and not self._buffer
 
     @property
+    def in_head(self) -> bool:
+        """Whether a request has begun, and its head is not whole yet."""
+        return self._state is _State.HEAD and bool(self._buffer)
+
+    @property
     def waiting(self) -> int:
         """How many bytes are kept behind a finished request."""
         return len(self._buffer) if self._state is _State.DONE else 0
