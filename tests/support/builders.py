@@ -10,7 +10,7 @@ from pathlib import Path
 
 import archives
 import pytest
-from daemons import Daemon, UnixConnection, running
+from daemons import Daemon, UnixConnection, poll, running
 from programs import Program, find
 
 _HOST_IMAGE = Path(__file__).parents[2] / "examples" / "host_image.py"
@@ -49,6 +49,7 @@ def clear(daemon: Daemon, keep: Iterable[str] = BASES) -> None:
         if not set(image["RepoTags"] or ()) & set(keep):
             assert daemon.delete(f"/images/{image['Id']}?force=1").status in (200, 404)
     assert daemon.post("/build/prune?all=1").status == 200
+    poll(lambda: not [*daemon.data.glob("snapshots/*/trash/*")], "what was removed is deleted")
 
 
 def classic(daemon: Daemon) -> Program:
