@@ -5,6 +5,8 @@ import contextlib
 import socket
 import struct
 
+import pytest
+
 CREATE = b'{"Image":"busybox","Cmd":["cat"]}'
 
 
@@ -128,6 +130,31 @@ async def test_a_huge_body_is_refused_unread(served) -> None:
     for _ in range(100):
         writer.write(bytes(1 << 20))
         await writer.drain()
+    writer.close()
+
+
+async def test_a_small_body_is_taken_in_before_it_is_refused(served) -> None:
+    """Go's clients, Docker's among them, stop sending when the answer comes."""
+    reader, writer = await served.connect()
+    writer.write(request("POST", "/build?securityopt=x", Transfer_Encoding="chunked"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
+    writer.write(b"5\r\nhello\r\n")
+    writer.write(b"0\r\n\r\n")
+    assert (await served.read_answer(reader)).status == 400
+    # It was read to its end, so the connection is as good as before.
+    writer.write(request("GET", "/_ping"))
+    assert (await served.read_answer(reader)).status == 200
+    writer.close()
+
+
+async def test_an_endless_body_is_refused_all_the_same(served) -> None:
+    reader, writer = await served.connect()
+    writer.write(request("POST", "/build?securityopt=x", Transfer_Encoding="chunked"))
+    writer.write(b"5\r\nhello\r\n")  # and nothing for as long as we care
+    answer = await served.read_answer(reader)
+    assert answer.status == 400
+    assert answer.headers["connection"] == "close"
     writer.close()
 
 

@@ -1,10 +1,12 @@
 """A request's body on its way from the connection to whoever reads it."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+from wherry import errdefs
 from wherry.api.http.lending import LentBody, Pieces
 from wherry.api.http.messages import HTTPError
 
@@ -70,6 +72,17 @@ class IncomingBody:
         self._pieces.clear()
         self._size = 0
         self._release()
+
+    async def skim(self, limit: int) -> None:
+        """Throw away the rest of a body of at most `limit` bytes; of a longer one as much, or
+        nothing if it says so. A client that waits to be asked for its body is not asked."""
+        if not self._invited or (self._declared or 0) > limit:
+            return
+        with contextlib.suppress(errdefs.EngineError, HTTPError):
+            async for piece in self:
+                limit -= len(piece)
+                if limit <= 0:
+                    return
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -1,6 +1,7 @@
 """One client's connection: request after request, until one of the two leaves."""
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import MutableSet
@@ -28,6 +29,10 @@ MAX_WAITING = 256 * 1024
 # How long the rest of an unread request is taken in and thrown away, so that its sender comes to
 # read the answer instead of an error.
 LINGER_SECONDS = 20.0
+# How much of a request that nobody wants to read is taken in before its answer, as Go's server does
+# it, and for how long: Docker's command line complains of a context that it cannot send whole.
+SKIMMED = 256 * 1024
+SKIM_SECONDS = 0.5
 # How long a request's head may take from its first byte to its last.
 HEAD_SECONDS = 60.0
 # Over TCP, who has left looks as who has only said all. Quick answers still go out to either; what
@@ -232,6 +237,8 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, answer: Answer, head: Head, body: IncomingBody) -> bool:
         """Write an answer. Returns whether another request may follow."""
+        if isinstance(answer, Reply) and not body.finished:
+            await self._skim(body)
         keep = head.wants_keep_alive() and body.finished and not self._ended and not self._closing
         if isinstance(answer, Hijack):
             self._transport.write(head_of(answer.status, answer.headers))
@@ -247,6 +254,12 @@ class Connection(asyncio.Protocol):
         if not keep:
             await self._linger(body)
         return keep
+
+    async def _skim(self, body: IncomingBody) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SKIM_SECONDS):
+                await self._given_back.wait()
+                await body.skim(SKIMMED)
 
     def _send_reply(self, reply: Reply, bodiless: bool, keep: bool) -> None:
         headers = reply.headers
