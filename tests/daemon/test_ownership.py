@@ -8,23 +8,8 @@ from pathlib import Path
 import pytest
 
 from wherry.daemon.listeners import UnixListener
-from wherry.daemon.ownership import Lock, PidFile
-from wherry.errdefs import EngineError, Kind
-
-
-def test_a_second_lock_names_the_holder(tmp_path: Path) -> None:
-    held = Lock(tmp_path / "root")
-    with pytest.raises(EngineError, match=f"process {os.getpid()}") as caught:
-        Lock(tmp_path / "root")
-    assert caught.value.kind is Kind.CONFLICT
-    held.release()
-    Lock(tmp_path / "root").release()
-
-
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EngineError, match="opening"):
-        Lock(tmp_path / "file")
+from wherry.daemon.pidfile import PidFile
+from wherry.errdefs import EngineError
 
 
 def test_a_pid_file_of_nobody_is_replaced(tmp_path: Path) -> None:
@@ -41,7 +26,7 @@ def test_a_pid_file_of_nobody_is_replaced(tmp_path: Path) -> None:
 def test_a_pid_file_of_a_living_daemon_is_respected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wherry.daemon.ownership._is_wherryd", lambda pid: pid == 1)
+    monkeypatch.setattr("wherry.daemon.pidfile._is_wherryd", lambda pid: pid == 1)
     path = tmp_path / "wherryd.pid"
     path.write_text("1\n")
     with pytest.raises(EngineError, match="pid file found"):

@@ -20,9 +20,10 @@ from wherry.daemon import logformat
 from wherry.daemon.activation import Inherited, ServiceManager
 from wherry.daemon.listeners import Listener, judge_access, open_listener
 from wherry.daemon.options import Options
-from wherry.daemon.ownership import Lock, PidFile
+from wherry.daemon.pidfile import PidFile
 from wherry.daemon.reloading import as_told, reload
 from wherry.engine.engine import Engine
+from wherry.engine.ownership import Lock
 from wherry.engine.settings import Settings
 from wherry.linux import memory
 
@@ -90,12 +91,20 @@ class _Daemon:
             raise errdefs.forbidden("wherryd needs to be run as root")
         async with contextlib.AsyncExitStack() as undo:
             for root in {self._options.data_root, self._options.exec_root}:
-                undo.callback(Lock(root).release)
+                undo.callback(Lock(root, self._notes()).release)
             undo.callback(PidFile(self._options.pidfile).remove)
             engine = await Engine.open(_settings(self._options))
             undo.push_async_callback(engine.close)
             await self._serve(engine)
         log.info("daemon ended")
+
+    def _notes(self) -> dict[str, str]:
+        """For who comes next, and for who has to be told that we are here."""
+        return {
+            "exec-root": str(self._options.exec_root),
+            "cgroup-parent": self._options.cgroup_parent,
+            "host": str(self._options.hosts[0]),
+        }
 
     async def _serve(self, engine: Engine) -> None:
         api = Api(engine)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wherry import errdefs
 from wherry.daemon import flags, logformat, options
-from wherry.daemon.ownership import Lock
+from wherry.engine.ownership import Lock
 from wherry.errdefs import EngineError
 from wherry.maintenance.checking import check
 from wherry.maintenance.mending import mend

@@ -7,6 +7,6 @@
     rebuilding.py  a database of what is stored, if it was lost
     migrating.py   from one storage driver to another
 
-Whoever comes here holds the data root's lock (daemon/ownership.py). What is found, what is done
+Whoever comes here holds the data root's lock (engine/ownership.py). What is found, what is done
 about it, and what is promised stands in docs/storage.md.
 """
