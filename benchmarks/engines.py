@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wherry.client.address import Address
+from wherry.client.address import UnixAddress
 from wherry.client.engine import EngineClient
 from wherry.errdefs import EngineError
 from wherry.linux import cgroups
@@ -29,7 +29,7 @@ class Engine:
         self.name = name
         self.work = work
         self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work))
-        self.client = EngineClient(Address(f"{self.folder}/sock", chosen=True))
+        self.client = EngineClient(UnixAddress(f"{self.folder}/sock"))
         self._command = command
         with open(self.folder / "log", "wb") as log:
             began = time.perf_counter()
@@ -60,7 +60,12 @@ class Engine:
         """What the stock `docker ARGUMENTS` prints, or Wherry's own where there is none."""
         program = shutil.which("docker") or f"{Path(sys.executable).parent}/wherry"
         command = [program, "-H", f"unix://{self.folder}/sock", *arguments]
-        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        # Builds by the engine's own builder, whatever plugins there are; without a word about it.
+        own = os.environ | {"DOCKER_BUILDKIT": "0"}
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{self.name}: {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
 
     def load(self, archive: Path) -> None:
         self.cli("load", "-q", "-i", str(archive))
