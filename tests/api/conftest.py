@@ -6,7 +6,7 @@ import hashlib
 import socket
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +20,13 @@ from wherry.engine.events import Events, Listener
 from wherry.engine.model import (
     AttachedStream,
     AttachOptions,
+    BuildCache,
     ContainerInspect,
     ContainerSummary,
     CreateRequest,
     CreateResponse,
     Descriptor,
+    DiskUsage,
     EndpointSettings,
     EventOptions,
     HostConfig,
@@ -195,6 +197,13 @@ class FakeContainers:
         container.state = "exited"
         container.exited.set()
 
+    async def restart(self, ref: str, timeout: int | None, signal: str | None) -> None:
+        self.find(ref)
+        self.options.append((timeout, signal))
+
+    async def rename(self, ref: str, name: str) -> None:
+        self.find(ref).name = name
+
     async def kill(self, ref: str, signal: str) -> None:
         self.find(ref).signals.append(signal)
 
@@ -278,6 +287,16 @@ class FakeImages:
 class FakeSystem:
     def __init__(self) -> None:
         self.bus = Events()
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        self.kinds = kinds
+        return DiskUsage(
+            layers_size=5,
+            images=[ImageSummary(id="sha256:" + "1" * 64, size=5)],
+            containers=[],
+            volumes=[],
+            build_cache=[BuildCache(id="abc", size=7)],
+        )
 
     def events(self, options: EventOptions) -> Listener:
         return self.bus.listen(options)

@@ -452,3 +452,53 @@ async def test_networks_and_volumes_are_told_honestly(served) -> None:
     assert (await served.call("GET", "/networks/bridge")).status == 404
     volumes = msgspec.json.decode((await served.call("GET", "/volumes")).body)
     assert volumes == {"Volumes": [], "Warnings": None}
+
+
+async def test_restart_and_rename(served, container) -> None:
+    assert (await served.call("POST", "/containers/box/restart?t=3&signal=INT")).status == 204
+    assert (await served.call("POST", "/v1.41/containers/box/restart?signal=INT")).status == 204
+    assert (await served.call("POST", "/v1.41/containers/box/stop?signal=INT&t=1")).status == 204
+    assert served.engine.containers.options == [(3, "INT"), (None, None), (1, None)]
+    assert (await served.call("POST", "/containers/box/restart?t=x")).status == 400
+    assert (await served.call("POST", "/containers/box/rename?name=crate")).status == 204
+    assert container.name == "crate"
+
+
+async def test_plugins_are_an_empty_list(served) -> None:
+    assert (await served.call("GET", "/plugins")).body == b"[]\n"
+    answer = await served.call("GET", '/plugins?filters={"enabled":["true"]}')
+    assert answer.body == b"[]\n"
+    assert (await served.call("GET", '/plugins?filters={"x":["true"]}')).status == 400
+    for method, path in (
+        ("GET", "json"), ("POST", "enable"), ("POST", "disable"), ("POST", "set"), ("POST", "push")
+    ):  # fmt: skip
+        answer = await served.call(method, f"/plugins/a/b/{path}")
+        assert (answer.status, message(answer)) == (404, 'plugin "a/b" not found')
+    assert (await served.call("DELETE", "/plugins/x")).status == 404
+    for path in ("pull", "create"):
+        assert (await served.call("POST", f"/plugins/{path}")).status == 501
+
+
+@pytest.mark.parametrize("version", ["v1.41", "v1.42", "v1.43", "v1.44", "v1.51"])
+async def test_disk_usage_in_each_versions_form(served, version: str) -> None:
+    found = msgspec.json.decode((await served.call("GET", f"/{version}/system/df")).body)
+    numbers = tuple(map(int, version.removeprefix("v").split(".")))
+    old = numbers < (1, 42)
+    assert found.get("BuilderSize", "none") == (7 if old else "none")
+    [record] = found["BuildCache"]
+    assert ("Parents" in record) == (not old)
+    [image] = found["Images"]
+    assert ("VirtualSize" in image) == (numbers < (1, 44))
+
+
+async def test_disk_usage_by_type(served) -> None:
+    async def kinds(path: str) -> set[str]:
+        assert (await served.call("GET", path)).status == 200
+        return set(served.engine.system.kinds)
+
+    assert await kinds("/system/df?type=image&type=volume") == {"image", "volume"}
+    everything = {"image", "volume", "container", "build-cache"}
+    assert await kinds("/system/df") == everything
+    assert await kinds("/v1.41/system/df?type=image") == everything
+    answer = await served.call("GET", "/system/df?type=dust")
+    assert (answer.status, message(answer)) == (400, "unknown object type: dust")

@@ -30,6 +30,7 @@ pytestmark = needs_specification
         (model.ContainerSummary, "ContainerSummary"),
         (model.CreateResponse, "ContainerCreateResponse"),
         (model.WaitResult, "ContainerWaitResponse"),
+        (model.BuildCache, "BuildCache"),
         (model.EventMessage, "EventMessage"),
         (model.EventActor, "EventActor"),
         (model.ImageSummary, "ImageSummary"),

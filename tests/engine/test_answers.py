@@ -6,9 +6,13 @@ import msgspec
 from apispec import check, needs_specification
 
 from wherry.api.decoding import decode
+from wherry.build.usage import CacheEntry
 from wherry.engine.containers import Containers
-from wherry.engine.model import CreateRequest
+from wherry.engine.disk_usage import Accounts
+from wherry.engine.images import Images
+from wherry.engine.model import USAGE_KINDS, CreateRequest
 from wherry.engine.system import System
+from wherry.metadata import LayerRecord
 
 pytestmark = needs_specification
 
@@ -61,7 +65,47 @@ async def look(containers: Containers) -> None:
 
 
 async def test_the_daemon_itself(house) -> None:
-    house.images.list = list
-    system = System(house.stores, house.containers, "an-id")
+    system = the_system(house)
     check("SystemInfo", shown(await system.info()))
     check("SystemVersion", shown(await system.version()))
+
+
+class NoBuilds:
+    async def cache(self) -> list[CacheEntry]:
+        return [
+            CacheEntry(
+                id="abc",
+                type="regular",
+                description="RUN true",
+                size=5,
+                created_at="2026-01-02T03:04:05.000000000Z",
+            )
+        ]
+
+
+def the_system(house) -> System:
+    house.images.list = lambda **_: [house.images.image()]
+    images = Images(house.stores, house.containers.uses)
+    accounts = Accounts(house.stores, house.containers, images, NoBuilds())
+    return System(house.stores, house.containers, accounts, "an-id")
+
+
+async def test_what_all_takes_on_the_disk(house) -> None:
+    system = the_system(house)
+    await house.containers.create("full", CreateRequest(image="busybox"), None)
+    layer = house.images.image().diff_ids[0]
+    row = LayerRecord(layer, None, "", 0, 77)
+    house.database.write(lambda tx: tx.put_layer(row))
+    usage = await system.disk_usage(USAGE_KINDS)
+    assert usage.layers_size == 77
+    [image], [container] = usage.images, usage.containers
+    assert (image.containers, image.shared_size) == (1, 0)
+    assert (container.size_rw, container.size_root_fs) == (5, 105)
+    check("ImageSummary", shown(image))
+    check("ContainerSummary", shown(container))
+    check("BuildCache", shown(usage.build_cache[0]))
+    assert usage.volumes == []
+    only = shown(await system.disk_usage({"volume"}))
+    assert only == {
+        "LayersSize": 0, "Images": None, "Containers": None, "Volumes": [], "BuildCache": None
+    }  # fmt: skip

@@ -9,7 +9,15 @@ import pytest
 from wherry import errdefs
 from wherry.engine import containers
 from wherry.engine.container import MAX_CLIENTS
-from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogConfig, LogOptions
+from wherry.engine.model import (
+    AttachOptions,
+    CreateRequest,
+    EmptyObject,
+    HostConfig,
+    LogConfig,
+    LogOptions,
+)
+from wherry.engine.networking import network_id
 from wherry.errdefs import EngineError, Kind
 from wherry.logs.jsonfile import Writer
 from wherry.shim import wire
@@ -505,14 +513,47 @@ async def test_list(house) -> None:
         ({"ancestor": ["nginx"]}, []),
         ({"network": ["none"], "name": ["two"]}, ["/two"]),
         ({"health": ["healthy"]}, []),
-        ({"is_task": ["true"]}, []),
+        ({"is-task": ["true"]}, []),
+        ({"is-task": ["False"]}, ["/three", "/two", "/one"]),
+        ({"isolation": ["hyperv"]}, ["/three", "/two", "/one"]),
+        ({"network": [network_id("none")[:9], "x"]}, ["/three", "/two", "/one"]),
+        ({"network": ["non"]}, []),
+        ({"network": [""]}, []),
     ):
         assert await names(house, **filters) == expected, filters
-    for filters in ({"bogus": ["x"]}, {"status": ["sleeping"]}, {"exited": ["x"]}):
+    for filters in (
+        *({"bogus": ["x"]}, {"status": ["sleeping"]}, {"exited": ["x"]}, {"health": ["ill"]}),
+        *({"is-task": ["x"]}, {"expose": ["80:81"]}, {"publish": ["x"]}, {"expose": ["9-8"]}),
+    ):
         with pytest.raises(EngineError, match="invalid filter"):
             await names(house, **filters)
     with pytest.raises(EngineError, match="No such container"):
         await names(house, before=["nobody"])
+
+
+async def test_lists_by_ports(house) -> None:
+    ports = {"80/tcp": EmptyObject(), "53/udp": EmptyObject()}
+    await create(house, "web", exposed_ports=ports)
+    await create(house, "mute")
+    for filters, expected in (
+        ({"expose": ["80"]}, ["/web"]),
+        ({"expose": ["80/udp"]}, []),
+        ({"expose": ["50-60/udp"]}, ["/web"]),
+        ({"expose": ["1", "70-90"]}, ["/web"]),
+        ({"publish": ["80"]}, []),
+        ({"publish": ["1"], "expose": ["80"]}, ["/web"]),
+    ):
+        assert await names(house, **filters) == expected, filters
+
+
+async def test_an_ancestor_is_an_image_below_too(house) -> None:
+    await create(house, "web")
+    document = house.containers.roster.find("web").document
+    document.image, document.config.image = "sha256:another", "app"
+    assert await names(house, ancestor=["busybox"]) == []
+    document.layers = [*document.layers, "sha256:" + "1" * 64]
+    assert await names(house, ancestor=["busybox"]) == ["/web"]
+    assert await names(house, ancestor=["app"]) == ["/web"]
 
 
 async def test_sizes_when_asked_for(house) -> None:

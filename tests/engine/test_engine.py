@@ -313,6 +313,7 @@ LIVES = textwrap.dedent(
         request = CreateRequest(image="busybox", cmd=["sleep", "1000"])
         created = await engine.containers.create("victim", request, None)
         await engine.containers.start(created.id)
+        await engine.containers.rename(created.id, "renamed")
         await engine.containers.kill(created.id, "KILL")
         await engine.containers.remove(created.id, False, False, False)
         await engine.close()
@@ -329,7 +330,7 @@ LIVES = textwrap.dedent(
 
 
 def test_the_points_are_there() -> None:
-    for verb in ("create", "start", "exit", "remove"):
+    for verb in ("create", "start", "rename", "exit", "remove"):
         assert len([name for name in POINTS if name.startswith(f"container.{verb}.")]) >= 2
 
 

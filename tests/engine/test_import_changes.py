@@ -6,9 +6,12 @@ from typing import BinaryIO
 
 import pytest
 
+from wherry import errdefs
+from wherry.engine.events import Events
 from wherry.engine.images import Images
 from wherry.engine.model import ImportRequest
 from wherry.errdefs import EngineError, Kind
+from wherry.images.image import Image
 from wherry.images.importing import Described
 
 
@@ -20,13 +23,16 @@ class Store:
         self.described = described
         return "sha256:1"
 
+    def resolve(self, text: str) -> Image:
+        raise errdefs.not_found(text)
+
 
 async def test_changes_are_the_image_s_configuration() -> None:
     async def archive() -> AsyncIterator[bytes]:
         yield b"a"
 
     store = Store()
-    verbs = Images(SimpleNamespace(images=store), list)  # type: ignore[arg-type]
+    verbs = Images(SimpleNamespace(images=store, events=Events()), list)  # type: ignore[arg-type]
     await verbs.import_image(archive(), ImportRequest(changes=['CMD ["sh"]', "ENV A=1\nENV B=$A"]))
     assert store.described.config.cmd == ("sh",)
     assert store.described.config.env == ("A=1", "B=1")

@@ -7,7 +7,7 @@ of one). Cancelling a call is the client's leaving: an engine undoes what it had
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from wherry.engine.model import (
@@ -17,6 +17,7 @@ from wherry.engine.model import (
     ContainerSummary,
     CreateRequest,
     CreateResponse,
+    DiskUsage,
     EventOptions,
     EventStream,
     ImageDeleteItem,
@@ -85,6 +86,12 @@ class ContainersBackend(Protocol):
 
         NotModified if it was not running.
         """
+
+    async def restart(self, ref: str, timeout: int | None, signal: str | None) -> None:
+        """Stop it, if it runs, as `stop` does; then start it."""
+
+    async def rename(self, ref: str, name: str) -> None:
+        """Give it another name. Conflict if that is another container's."""
 
     async def kill(self, ref: str, signal: str) -> None:
         """Send a signal, named or numbered. Conflict if it is not running."""
@@ -173,6 +180,9 @@ class SystemBackend(Protocol):
     async def version(self) -> SystemVersion: ...
 
     async def info(self) -> SystemInfo: ...
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        """What is kept, and what it takes; `kinds` are some of `USAGE_KINDS`."""
 
     def events(self, options: EventOptions) -> EventStream:
         """What happens from now on, before that what is remembered if `options` ask for it.

@@ -1,10 +1,11 @@
 """A container in memory: its document, its process, and those who wait for it."""
 
 import asyncio
+import contextlib
 import select
 import socket
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from wherry import errdefs
@@ -43,6 +44,7 @@ class Container:
         self._next_exit: asyncio.Future[WaitResult] | None = None
         self._removed: asyncio.Future[WaitResult] | None = None
         self._end_error = ""
+        self._staying = 0
 
     @property
     def id(self) -> str:
@@ -123,6 +125,20 @@ class Container:
         life = self.document.life
         error = WaitError(message=life.error) if life.error else UNSET
         return WaitResult(status_code=life.exit_code, error=error)
+
+    @property
+    def stays(self) -> bool:
+        """Whether its next end is not that after which `--rm` takes it away."""
+        return self._staying > 0
+
+    @contextlib.contextmanager
+    def staying(self) -> Iterator[None]:
+        """Its end meanwhile is not the last."""
+        self._staying += 1
+        try:
+            yield
+        finally:
+            self._staying -= 1
 
     # --- those who wait ---------------------------------------------------------------------------
 

@@ -1,18 +1,22 @@
 """Which containers a list shows."""
 
 import asyncio
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from wherry import errdefs
-from wherry.engine import patterns
+from wherry.engine import networking, patterns
 from wherry.engine.container import Container
 from wherry.engine.model import MountPoint
 from wherry.engine.roster import Roster
 from wherry.engine.runtime_spec import mounts
 from wherry.engine.stores import Stores
+from wherry.images.image import Image
 
 Test = Callable[[Container, str], bool]
+
+_OF_PORTS = ("expose", "publish")
 
 _STATES = frozenset({"created", "running", "paused", "restarting", "removing", "exited", "dead"})
 
@@ -26,9 +30,10 @@ async def choose(
 ) -> list[Container]:
     """The containers to show, the newest first.
 
-    One of a filter's values must match, and every filter. Without `all`, only those that run,
-    unless a limit or a state is asked for. Raises InvalidArgument for an unknown filter or value,
-    NotFound for a container in `before` or `since` that isn't there.
+    One of a filter's values must match, and every filter; of labels all must be there. `publish`
+    and `expose` count as one filter, and `isolation`, a matter of Windows, as none. Without `all`,
+    only those that run, unless a limit or a state is asked for. Raises InvalidArgument for an
+    unknown filter or value, NotFound for a container in `before` or `since` that isn't there.
     """
     _check(filters)
     tests = _tests(await _ancestors(stores, filters.get("ancestor", [])))
@@ -41,9 +46,12 @@ async def choose(
 
 
 def all_match(container: Container, filters: dict[str, list[str]], tests: dict[str, Test]) -> bool:
+    ports = [(tests[name], filters[name]) for name in _OF_PORTS if filters.get(name)]
+    if ports and not any(_some(test, container, values) for test, values in ports):
+        return False
     for name, values in filters.items():
         test = tests.get(name)
-        if test is None or not values:
+        if test is None or not values or name in _OF_PORTS:
             continue
         # Of labels all must be there, of everything else one.
         quantifier = _every if name == "label" else _some
@@ -60,7 +68,7 @@ def _some(test: Test, container: Container, values: list[str]) -> bool:
     return any(test(container, value) for value in values)
 
 
-def _tests(ancestors: dict[str, str]) -> dict[str, Test]:
+def _tests(ancestors: dict[str, Image]) -> dict[str, Test]:
     return {
         "id": lambda container, value: patterns.matches(value, container.id),
         "name": lambda container, value: (
@@ -69,45 +77,94 @@ def _tests(ancestors: dict[str, str]) -> dict[str, Test]:
         "label": _has_label,
         "status": lambda container, value: container.document.life.status == value,
         "exited": _exited_with,
-        "ancestor": lambda container, value: (
-            container.document.config.image == value
-            or container.document.image == ancestors.get(value)
-        ),
-        "network": lambda container, value: value == container.document.host_config.network_mode,
+        "ancestor": lambda container, value: _comes_from(container, value, ancestors.get(value)),
+        "network": _has_network,
         "volume": _has_mount,
         "health": lambda _, value: value == "none",
-        "is-task": lambda _, value: value in ("false", "0"),
+        "is-task": lambda _, value: value in _FALSE,
+        "isolation": lambda *_: True,
+        "expose": lambda container, value: _has_port(
+            container.document.config.exposed_ports or (), value
+        ),
+        "publish": lambda container, value: _has_port(
+            container.document.host_config.port_bindings or (), value
+        ),
     }
 
 
 _ELSEWHERE = frozenset({"before", "since"})
-_LATER = frozenset({"expose", "publish", "isolation"})
 
 
 def _check(filters: dict[str, list[str]]) -> None:
     for name, values in filters.items():
-        if name in _LATER:
-            raise errdefs.not_implemented(f"the filter {name} is not supported yet")
         if name not in _tests({}) and name not in _ELSEWHERE:
             raise errdefs.invalid(f"invalid filter '{name}'")
+        judge = _JUDGES.get(name)
         for value in values:
-            if name == "status" and value not in _STATES:
-                raise errdefs.invalid(f"invalid filter 'status={value}'")
-            if name == "exited" and not re.fullmatch(r"-?[0-9]{1,9}", value):
-                raise errdefs.invalid(f"invalid filter 'exited={value}'")
+            if judge is not None and not judge(value):
+                raise errdefs.invalid(f"invalid filter '{name}={value}'")
             if name in ("name", "id"):
                 patterns.judge(value)
 
 
-async def _ancestors(stores: Stores, values: list[str]) -> dict[str, str]:
-    """From what was written to the image's ID; what names no image is left out."""
-    found: dict[str, str] = {}
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+_HEALTHS = frozenset({"none", "starting", "healthy", "unhealthy"})
+# `80`, `8000-8010`, with the protocol or without.
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([a-z]+))?")
+
+
+@functools.lru_cache(maxsize=64)
+def _ports(value: str) -> frozenset[str]:
+    """`80/tcp` and the like; none if it is not written as ports are."""
+    match = _PORTS.fullmatch(value)
+    if match is None:
+        return frozenset()
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not first <= last <= 65535:
+        return frozenset()
+    return frozenset(f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1))
+
+
+_JUDGES: dict[str, Callable[[str], bool]] = {
+    "status": lambda value: value in _STATES,
+    "health": lambda value: value in _HEALTHS,
+    "exited": lambda value: re.fullmatch(r"-?[0-9]{1,9}", value) is not None,
+    "is-task": lambda value: value in _TRUE | _FALSE,
+    "expose": lambda value: bool(_ports(value)),
+    "publish": lambda value: bool(_ports(value)),
+}
+
+
+def _has_port(ports: Iterable[str], value: str) -> bool:
+    wanted = _ports(value)
+    return any((port if "/" in port else f"{port}/tcp") in wanted for port in ports)
+
+
+def _comes_from(container: Container, value: str, ancestor: Image | None) -> bool:
+    """Made of the image, or of one that has its layers and more on top of them."""
+    document = container.document
+    if ancestor is None:
+        return document.config.image == value
+    depth = len(ancestor.diff_ids)
+    return document.image == ancestor.id or (
+        0 < depth < len(document.layers) and document.diff_ids[:depth] == list(ancestor.diff_ids)
+    )
+
+
+def _has_network(container: Container, value: str) -> bool:
+    mode = container.document.host_config.network_mode
+    return value == mode or (bool(value) and networking.network_id(mode).startswith(value))
+
+
+async def _ancestors(stores: Stores, values: list[str]) -> dict[str, Image]:
+    """From what was written to the image; what names no image is left out."""
+    found: dict[str, Image] = {}
     for value in values:
         try:
-            image = await asyncio.to_thread(stores.images.resolve, value)
+            found[value] = await asyncio.to_thread(stores.images.resolve, value)
         except errdefs.EngineError:
             continue
-        found[value] = str(image.id)
     return found
 
 

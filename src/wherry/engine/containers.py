@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from wherry import errdefs
 from wherry.engine import container_filters, creation, streams, views
@@ -19,6 +19,7 @@ from wherry.engine.model import (
     WaitResult,
 )
 from wherry.engine.removal import Remover
+from wherry.engine.renaming import rename
 from wherry.engine.roster import Roster
 from wherry.engine.starting import Starter
 from wherry.engine.stores import Stores, log
@@ -111,6 +112,7 @@ class Containers:
     def _goes_by_itself(container: Container) -> bool:
         return (
             container.document.host_config.auto_remove
+            and not container.stays
             and not container.running
             and not container.removing
         )
@@ -143,6 +145,25 @@ class Containers:
         if not (await self._signal(container, number) and await _within(ended, timeout)):
             await self._kill_for_good(container, ended)
         self._events.container(container.document, "stop")
+
+    async def restart(self, ref: str, timeout: int | None, signal: str | None) -> None:
+        container = self.roster.find(ref)
+        try:
+            with container.staying(), _if_there_is_need():
+                await self.stop(container.id, timeout, signal)
+                async with container.lock:
+                    pass  # who watches it has seen the end by now
+            with _if_there_is_need():
+                await self.start(container.id)
+        except errdefs.EngineError as error:
+            message = f"Cannot restart container {ref}: {error.message}"
+            raise errdefs.EngineError(error.kind, message) from error
+        self._events.container(container.document, "restart")
+
+    async def rename(self, ref: str, name: str) -> None:
+        container = self.roster.find(ref)
+        async with container.lock:
+            await rename(self._stores, self.roster, container, name)
 
     async def _outwait_start(self, container: Container) -> bool:
         """Whether there is nothing to stop, since the start under way did not come to its end."""
@@ -294,6 +315,16 @@ class Containers:
             container.close_waiting()
             if container.task is not None:
                 container.task.close()
+
+
+@contextlib.contextmanager
+def _if_there_is_need() -> Iterator[None]:
+    """It is no error if there was nothing to do."""
+    try:
+        yield
+    except errdefs.EngineError as error:
+        if error.kind is not errdefs.Kind.NOT_MODIFIED:
+            raise
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

@@ -19,6 +19,7 @@ from wherry.engine import recovery
 from wherry.engine.building.workshop import Workshop
 from wherry.engine.builds import Builds
 from wherry.engine.containers import Containers
+from wherry.engine.disk_usage import Accounts
 from wherry.engine.forecast import usual_container
 from wherry.engine.host import Host
 from wherry.engine.images import Images
@@ -42,7 +43,8 @@ class Engine:
         self.images = Images(stores, self.containers.uses)
         self._workshop = Workshop(stores, self.containers.uses)
         self.builds = Builds(stores, self._workshop, self.containers.uses)
-        self.system = System(stores, self.containers, engine_id)
+        accounts = Accounts(stores, self.containers, self.images, self.builds)
+        self.system = System(stores, self.containers, accounts, engine_id)
 
     @classmethod
     async def open(cls, settings: Settings) -> "Engine":

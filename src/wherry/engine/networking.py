@@ -1,5 +1,6 @@
 """A container's network for now: none, the host's, or another container's. And its /etc files."""
 
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ class Etc:
             ("hostname", self.hostname),
             ("hosts", self.hosts),
         ]
+
+
+def network_id(name: str) -> str:
+    """The ID of one of the networks that need no making: `none`, `host`."""
+    return hashlib.sha256(f"network {name}".encode()).hexdigest()
 
 
 def files_in(folder: str) -> list[tuple[str, str]]:

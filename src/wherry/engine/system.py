@@ -4,15 +4,17 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import wherry
 from wherry.engine.containers import Containers
+from wherry.engine.disk_usage import Accounts
 from wherry.engine.events import Listener
 from wherry.engine.model import (
     Commit,
+    DiskUsage,
     EventOptions,
     IndexInfo,
     PluginsInfo,
@@ -44,10 +46,17 @@ _WARNINGS = {
 class System:
     """The engine as a whole."""
 
-    def __init__(self, stores: Stores, containers: Containers, engine_id: str) -> None:
+    def __init__(
+        self, stores: Stores, containers: Containers, accounts: Accounts, engine_id: str
+    ) -> None:
         self._stores = stores
         self._containers = containers
+        self._accounts = accounts
         self._id = engine_id
+
+    async def disk_usage(self, kinds: Collection[str]) -> DiskUsage:
+        """See `SystemBackend.disk_usage`."""
+        return await self._accounts.take(kinds)
 
     def events(self, options: EventOptions) -> Listener:
         """See `SystemBackend.events`."""

@@ -17,6 +17,7 @@ from wherry.engine.model import (
     SummaryHostConfig,
     SummaryNetworkSettings,
 )
+from wherry.engine.networking import network_id
 from wherry.engine.runtime_spec import mounts, process
 from wherry.engine.stores import Stores, log
 from wherry.errdefs import EngineError, Kind
@@ -129,7 +130,9 @@ def _mount_points(document: Document) -> list[MountPoint]:
 
 def _networks(document: Document) -> dict[str, EndpointSettings]:
     mode = document.host_config.network_mode
-    return {} if mode.startswith("container:") else {mode: EndpointSettings()}
+    if mode.startswith("container:"):
+        return {}
+    return {mode: EndpointSettings(network_id=network_id(mode) if document.life.running else "")}
 
 
 # --- the rows of ps -------------------------------------------------------------------------------

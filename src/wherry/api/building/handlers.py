@@ -14,6 +14,7 @@ from wherry.api.building.typed import EVENTS, Typed
 from wherry.api.calls import Call, json_reply
 from wherry.api.http.messages import Answer, Hijack, Reply, Stream, Wire
 from wherry.build.events import Built
+from wherry.engine.disk_usage import cache_row
 
 
 async def build(call: Call) -> Answer:
@@ -58,23 +59,7 @@ async def cancel(call: Call) -> Answer:
 
 async def cache(call: Call) -> Answer:
     """The records of the cache, in the form that the Engine API has for them."""
-    return json_reply(
-        [
-            {
-                "ID": entry.id,
-                "Parents": entry.parents or None,
-                "Type": entry.type,
-                "Description": entry.description,
-                "InUse": entry.in_use,
-                "Shared": entry.shared,
-                "Size": entry.size,
-                "CreatedAt": entry.created_at,
-                "LastUsedAt": entry.last_used_at or None,
-                "UsageCount": entry.usage_count,
-            }
-            for entry in await call.backend.builds.cache()
-        ]
-    )
+    return json_reply([cache_row(entry) for entry in await call.backend.builds.cache()])
 
 
 async def prune(call: Call) -> Answer:

@@ -1,7 +1,20 @@
 """The table of what is served, put together from one file per noun."""
 
 from wherry.api.calls import Handler
-from wherry.api.routes import absent, build, containers, events, images, networks, streams, system
+from wherry.api.routes import (
+    absent,
+    build,
+    containers,
+    events,
+    images,
+    networks,
+    plugins,
+    streams,
+    system,
+)
+
+# Exact paths and more special patterns come before those that would match them too.
+_MODULES = (system, events, containers, streams, images, build, networks, plugins, absent)
 
 
 class Router:
@@ -14,7 +27,7 @@ class Router:
     def __init__(self) -> None:
         self._exact: dict[tuple[str, str], Handler] = {}
         self._patterns: dict[str, list[tuple[str, str, Handler]]] = {}
-        for module in (system, events, containers, streams, images, build, networks, absent):
+        for module in _MODULES:
             for method, pattern, handler in module.ROUTES:
                 self._add(method, pattern, handler)
 

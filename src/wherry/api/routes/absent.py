@@ -9,9 +9,7 @@ GET    /containers/{}/top                listing a container's processes
 GET    /containers/{}/changes            listing a container's changed files
 GET    /containers/{}/export             exporting a container
 GET    /containers/{}/stats              a container's statistics
-POST   /containers/{}/restart            restarting a container
 POST   /containers/{}/update             updating a container
-POST   /containers/{}/rename             renaming a container
 POST   /containers/{}/pause              pausing a container
 POST   /containers/{}/unpause            unpausing a container
 GET    /containers/{}/attach/ws          attaching by a websocket
@@ -31,7 +29,6 @@ GET    /images/search                    searching for images
 POST   /images/prune                     pruning images
 POST   /commit                           committing a container
 POST   /auth                             logging in to registries
-GET    /system/df                        the account of disk space
 POST   /volumes/create                   volumes
 GET    /volumes/{}                       volumes
 PUT    /volumes/{}                       volumes
@@ -42,17 +39,6 @@ POST   /networks/create                  networks
 POST   /networks/{}/connect              networks
 POST   /networks/{}/disconnect           networks
 POST   /networks/prune                   networks
-GET    /plugins                          plugins
-GET    /plugins/privileges               plugins
-POST   /plugins/pull                     plugins
-POST   /plugins/create                   plugins
-GET    /plugins/{}/json                  plugins
-DELETE /plugins/{}                       plugins
-POST   /plugins/{}/enable                plugins
-POST   /plugins/{}/disable               plugins
-POST   /plugins/{}/upgrade               plugins
-POST   /plugins/{}/push                  plugins
-POST   /plugins/{}/set                   plugins
 GET    /distribution/{}/json             asking registries for images
 POST   /session                          BuildKit sessions
 POST   /grpc                             BuildKit

@@ -1,4 +1,4 @@
-"""A container's life: create, start, look at, stop, kill, remove."""
+"""A container's life: create, start, look at, rename, stop, restart, kill, remove."""
 
 from wherry import errdefs
 from wherry.api import parameters
@@ -48,10 +48,27 @@ async def start(call: Call) -> Answer:
 
 
 async def stop(call: Call) -> Answer:
-    query = call.request.query
-    timeout = parameters.number(query, "t")
-    signal = parameters.text(query, "signal") or None
+    timeout, signal = _how_to_stop(call)
     await call.pending.complete(call.backend.containers.stop(_ref(call), timeout, signal))
+    return no_content()
+
+
+async def restart(call: Call) -> Answer:
+    timeout, signal = _how_to_stop(call)
+    await call.pending.complete(call.backend.containers.restart(_ref(call), timeout, signal))
+    return no_content()
+
+
+def _how_to_stop(call: Call) -> tuple[int | None, str | None]:
+    """The patience in seconds, and the signal, which clients before v1.42 can't choose."""
+    query = call.request.query
+    signal = parameters.text(query, "signal") if call.version >= (1, 42) else ""
+    return parameters.number(query, "t"), signal or None
+
+
+async def rename(call: Call) -> Answer:
+    name = parameters.text(call.request.query, "name")
+    await call.pending.complete(call.backend.containers.rename(_ref(call), name))
     return no_content()
 
 
@@ -96,6 +113,8 @@ ROUTES: list[Route] = [
     ("GET", "/containers/{}/json", inspect),
     ("POST", "/containers/{}/start", start),
     ("POST", "/containers/{}/stop", stop),
+    ("POST", "/containers/{}/restart", restart),
+    ("POST", "/containers/{}/rename", rename),
     ("POST", "/containers/{}/kill", kill),
     ("POST", "/containers/{}/resize", resize),
     ("DELETE", "/containers/{}", remove),

@@ -9,7 +9,7 @@ from wherry.api import media_types, parameters
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.errors import JSON
 from wherry.api.http.messages import Answer, Reply, Stream
-from wherry.engine.model import ErrorDetail, ImageInspect, ImportRequest, JSONMessage
+from wherry.engine.model import ErrorDetail, ImageInspect, ImageSummary, ImportRequest, JSONMessage
 
 # What an image's Config had beside its own fields before v1.50: a container's, all empty.
 _CONFIG_BEFORE_1_50: dict[str, object] = {
@@ -35,9 +35,12 @@ async def list_all(call: Call) -> Answer:
     )
     if call.version >= (1, 44):
         return json_reply(found)
-    return json_reply(
-        [{**msgspec.to_builtins(image), "VirtualSize": image.size} for image in found]
-    )
+    return json_reply([with_virtual_size(image) for image in found])
+
+
+def with_virtual_size(image: ImageSummary) -> dict[str, object]:
+    """As it was before v1.44."""
+    return {**msgspec.to_builtins(image), "VirtualSize": image.size}
 
 
 async def inspect(call: Call) -> Answer:

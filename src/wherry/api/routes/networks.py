@@ -1,12 +1,11 @@
 """The two networks that need no making, and that there are no volumes yet."""
 
-import hashlib
-
 from wherry import errdefs
 from wherry.api import parameters
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.http.messages import Answer
 from wherry.engine.model import Zero
+from wherry.engine.networking import network_id
 
 _DRIVERS = {"none": "null", "host": "host"}
 
@@ -14,7 +13,7 @@ _DRIVERS = {"none": "null", "host": "host"}
 def _network(name: str) -> dict[str, object]:
     return {
         "Name": name,
-        "Id": hashlib.sha256(f"network {name}".encode()).hexdigest(),
+        "Id": network_id(name),
         "Created": Zero,
         "Scope": "local",
         "Driver": _DRIVERS[name],

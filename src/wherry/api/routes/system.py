@@ -1,7 +1,12 @@
-"""Who is there, and what it is."""
+"""Who is there, what it is, and what it takes."""
 
+import msgspec
+
+from wherry import errdefs
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.http.messages import Answer, Reply
+from wherry.api.routes.images import with_virtual_size
+from wherry.engine.model import USAGE_KINDS, BuildCache
 
 _PING_HEADERS = {
     # "1" is the classic builder; BuildKit's would be "2".
@@ -25,9 +30,32 @@ async def info(call: Call) -> Answer:
     return json_reply(await call.backend.system.info())
 
 
+async def disk_usage(call: Call) -> Answer:
+    asked = call.request.query.get("type") if call.version >= (1, 42) else None
+    for kind in asked or ():
+        if kind not in USAGE_KINDS:
+            raise errdefs.invalid(f"unknown object type: {kind}")
+    usage = await call.backend.system.disk_usage(USAGE_KINDS if asked is None else frozenset(asked))
+    plain: dict[str, object] = msgspec.to_builtins(usage)
+    if call.version < (1, 44):
+        plain["Images"] = [with_virtual_size(image) for image in usage.images or ()]
+    if call.version < (1, 42):
+        records = usage.build_cache or ()
+        plain["BuildCache"] = [_as_before_1_42(record) for record in records]
+        plain["BuilderSize"] = sum(record.size for record in records)
+    return json_reply(plain)
+
+
+def _as_before_1_42(record: BuildCache) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.to_builtins(record)
+    del plain["Parents"]
+    return plain
+
+
 ROUTES: list[Route] = [
     ("GET", "/_ping", ping),
     ("HEAD", "/_ping", ping),
     ("GET", "/version", version),
     ("GET", "/info", info),
+    ("GET", "/system/df", disk_usage),
 ]

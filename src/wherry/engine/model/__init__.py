@@ -94,14 +94,17 @@ from wherry.engine.model.system import (
     VersionComponent,
     VersionPlatform,
 )
+from wherry.engine.model.usage import USAGE_KINDS, BuildCache, DiskUsage
 
 __all__ = [
     "UNSET",
+    "USAGE_KINDS",
     "Address",
     "AddressPool",
     "AttachOptions",
     "AttachedStream",
     "BindOptions",
+    "BuildCache",
     "Commit",
     "ContainerConfig",
     "ContainerInspect",
@@ -113,6 +116,7 @@ __all__ = [
     "Descriptor",
     "DeviceMapping",
     "DeviceRequest",
+    "DiskUsage",
     "EmptyObject",
     "EndpointIPAMConfig",
     "EndpointSettings",
