@@ -3,12 +3,14 @@
 import asyncio
 import os
 import socket
+import time
 
 import pytest
 
 from wherry import errdefs
-from wherry.engine import containers
+from wherry.engine import containers, streams
 from wherry.engine.container import MAX_CLIENTS
+from wherry.engine.document import timestamp
 from wherry.engine.model import (
     AttachOptions,
     CreateRequest,
@@ -467,6 +469,33 @@ async def test_following_ends_with_the_container(house) -> None:
     house.task(container_id).finish()
     async with asyncio.timeout(10):
         assert await reading == b"bye\n"
+
+
+async def test_the_log_of_what_has_just_begun(house, monkeypatch) -> None:
+    """Who asks right after the start sees what a short command says."""
+    monkeypatch.setattr(streams, "BEGINNING", 60.0)
+    container_id = await running(house, tty=True)
+    house.containers.roster.find(container_id).document.life.started_at = timestamp(time.time_ns())
+    stream = await house.containers.logs(container_id, LogOptions(stdout=True))
+    reading = asyncio.create_task(text(stream.chunks))
+    await asyncio.sleep(0)
+    writer = Writer(house.stores.log_path(container_id), 1000, 1)
+    writer.write("stdout", b"quick\n")
+    writer.close()
+    assert not reading.done()
+    house.task(container_id).finish()
+    async with asyncio.timeout(10):
+        assert await reading == b"quick\n"
+
+
+async def test_the_log_of_what_has_begun_and_goes_on(house, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "BEGINNING", 0.05)
+    container_id = await running(house, tty=True)
+    for started in (time.time_ns(), time.time_ns() - 10**9, time.time_ns() + 10**12):
+        house.containers.roster.find(container_id).document.life.started_at = timestamp(started)
+        stream = await house.containers.logs(container_id, LogOptions(stdout=True))
+        async with asyncio.timeout(10):
+            assert await text(stream.chunks) == b""
 
 
 async def test_logs_that_cannot_be_read(house) -> None:

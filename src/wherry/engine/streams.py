@@ -1,15 +1,25 @@
 """Logs and attached clients."""
 
+import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final
 
 from wherry import errdefs
 from wherry.engine.container import Container, stream_pair
+from wherry.engine.document import nanoseconds
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import AttachedStream, AttachOptions, LogOptions, LogStream
 from wherry.engine.stores import Stores
 from wherry.logs.read import Wanted, read
 from wherry.shim.runtime import Attach
+
+BEGINNING: Final = 0.2
+"""For so many seconds from its start, who asks for the log as far as it is there waits for the
+container's end: Docker's starts take longer than that, so programs read what a short command has
+said right after they have started it, docker-py's own tests among them."""
 
 
 def logs(stores: Stores, container: Container, options: LogOptions) -> LogStream:
@@ -31,8 +41,26 @@ def logs(stores: Stores, container: Container, options: LogOptions) -> LogStream
         until=options.until or None,
         framed=not config.tty,
     )
-    ended = container.ended if options.follow and container.running else None
-    return LogStream(config.tty, read(stores.log_path(container.id), wanted, ended=ended))
+    path = stores.log_path(container.id)
+    if not container.running:
+        return LogStream(config.tty, read(path, wanted))
+    if options.follow:
+        return LogStream(config.tty, read(path, wanted, ended=container.ended))
+    return LogStream(config.tty, _begun(container, read(path, wanted)))
+
+
+async def _begun(
+    container: Container, log: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """The log, which nobody has begun to read, when the container has had its time to begin."""
+    age = (time.time_ns() - nanoseconds(container.document.life.started_at)) / 1e9
+    if 0 <= age < BEGINNING:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEGINNING - age):
+                await container.ended.wait()
+    async with contextlib.aclosing(log):
+        async for chunk in log:
+            yield chunk
 
 
 def _check_readable(container: Container) -> None:

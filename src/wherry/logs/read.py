@@ -10,7 +10,7 @@ that is what makes reading cheap. At most a block of the log is in memory at a t
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from wherry import errdefs
 from wherry.linux.inotify import DirectoryWatch
@@ -30,7 +30,7 @@ _POLL = 0.1
 
 async def read(
     path: str | os.PathLike[str], wanted: Wanted, *, ended: asyncio.Event | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What the log holds, oldest first; with `ended`, also what comes, until that is set.
 
     `ended` is set when nothing will be written any more; everything written before is still
