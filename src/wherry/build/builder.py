@@ -76,7 +76,7 @@ class Builder:
         try:
             lease = await opened.enter_async_context(held(self._around.collector))
             sources = await reading.sources(request, context, self._around.folder, emit, opened)
-            job = self._job(request, sources, platform, lease, pins, emit)
+            job = await self._job(request, sources, platform, lease, pins, emit)
             if request.check:
                 await check_job(job)
                 return Built()
@@ -95,7 +95,7 @@ class Builder:
         while self._closing:
             await asyncio.wait(self._closing)
 
-    def _job(
+    async def _job(
         self,
         request: BuildRequest,
         sources: reading.Sources,
@@ -107,12 +107,15 @@ class Builder:
         dockerfile = sources.dockerfile
         given = {name: value for name, value in request.build_args.items() if value is not None}
         always = platform_arguments(self._around.host, platform, request.target, given)
-        meta = global_arguments(dockerfile.meta_args, always, given, dockerfile.escape)
+        meta = await asyncio.to_thread(
+            global_arguments, dockerfile.meta_args, always, given, dockerfile.escape
+        )
+        built = await asyncio.to_thread(plan, dockerfile, meta, request.target, request.contexts)
         return Job(
             id=secrets.token_hex(8),
             request=request,
             dockerfile=dockerfile,
-            plan=plan(dockerfile, meta, request.target, request.contexts),
+            plan=built,
             names=Names(dockerfile.stages, request.contexts),
             platform=platform,
             arguments=meta,

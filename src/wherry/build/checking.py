@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from wherry import errdefs
@@ -14,6 +15,7 @@ from wherry.build.vertices import excerpt_of
 from wherry.errdefs import EngineError, Kind
 
 _ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
+_WARNINGS_MAX = 1000
 
 
 async def check_job(job: Job) -> None:
@@ -23,9 +25,12 @@ async def check_job(job: Job) -> None:
         settings = parse(text)
     except EngineError as error:
         raise DockerfileError(error.message, job.dockerfile.stages[0].location) from error
-    findings = check(job.dockerfile, settings, await _surroundings(job))
-    for finding in findings:
+    around = await _surroundings(job)
+    findings = await asyncio.to_thread(check, job.dockerfile, settings, around)
+    for finding in findings[:_WARNINGS_MAX]:
         job.emit(warning_of(finding))
+    if len(findings) > _WARNINGS_MAX:
+        job.emit(BuildWarning(f"and {len(findings) - _WARNINGS_MAX} warnings more"))
     if findings and settings.error:
         rules = ", ".join(dict.fromkeys(finding.rule.name for finding in findings))
         first = findings[0].location

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from wherry.build.dockerfile import (
@@ -27,6 +28,7 @@ class Numbering:
     def __init__(self, meta: Sequence[Arg], plan: Plan) -> None:
         self._single = len(plan.needed) == 1
         self._begins: dict[int, int] = {}
+        self._works: dict[int, tuple[int, ...]] = {}
         self.total = len(meta)
         for index in plan.needed:
             self._begins[index] = self.total + 1
@@ -43,8 +45,7 @@ class Numbering:
 
     def step(self, plan: StagePlan, instruction: Instruction, position: int) -> VertexStarted:
         """The instruction at `position` (from 1) of the stage."""
-        before = plan.stage.instructions[: position - 1]
-        works = 2 + sum(isinstance(one, _WORK) for one in before)
+        works = 1 + self._works_of(plan)[position]
         is_work = isinstance(instruction, _WORK)
         begin = self._begins.get(plan.stage.index)
         return VertexStarted(
@@ -63,8 +64,15 @@ class Numbering:
         )
 
     def _within(self, plan: StagePlan, number: int) -> str:
-        total = 1 + sum(isinstance(one, _WORK) for one in plan.stage.instructions)
-        return f"{self._prefix(plan)}{number}/{total}"
+        return f"{self._prefix(plan)}{number}/{1 + self._works_of(plan)[-1]}"
+
+    def _works_of(self, plan: StagePlan) -> tuple[int, ...]:
+        """How many of a stage's first instructions do something: of none, of one, ..."""
+        works = self._works.get(plan.stage.index)
+        if works is None:
+            each = (isinstance(one, _WORK) for one in plan.stage.instructions)
+            works = self._works[plan.stage.index] = tuple(itertools.accumulate(each, initial=0))
+        return works
 
     def _prefix(self, plan: StagePlan) -> str:
         return "" if self._single and not plan.stage.name else f"{plan.title} "

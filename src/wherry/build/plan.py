@@ -11,6 +11,7 @@ only when that image is.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -29,6 +30,8 @@ from wherry.build.dockerfile import (
 )
 
 SCRATCH: Final = "scratch"
+_DIGITS: Final = 18
+"""Of a stage's number; Python refuses to read very long ones."""
 IMAGE: Final = "docker-image://"
 """Begins what a further context is that is an image."""
 
@@ -92,16 +95,19 @@ class Names:
         """`contexts` are what the further contexts are, by their names."""
         self._stages = stages
         self._contexts = {name.lower(): _further(name, contexts[name]) for name in contexts}
-        self._indexes = {stage.name: stage.index for stage in stages if stage.name}
+        self._indexes: dict[str, list[int]] = {}
+        for stage in stages:
+            if stage.name:
+                self._indexes.setdefault(stage.name, []).append(stage.index)
 
     def base(self, from_: From, index: int) -> Origin:
         """What the stage `index` stands on: of stages only an earlier one."""
         name = from_.image
         if name.lower() in self._contexts:
             return self._contexts[name.lower()]
-        for stage in reversed(self._stages[:index]):
-            if stage.name == name.lower():
-                return OfStage(stage.index)
+        named = self._indexes.get(name.lower(), [])
+        if before := bisect.bisect_left(named, index):
+            return OfStage(named[before - 1])
         return OfNothing() if name == SCRATCH else OfImage(name)
 
     def origin(self, name: str) -> Origin:
@@ -112,9 +118,9 @@ class Names:
         if name.lower() in self._contexts:
             return self._contexts[name.lower()]
         if name.lower() in self._indexes:
-            return OfStage(self._indexes[name.lower()])
+            return OfStage(self._indexes[name.lower()][-1])
         if name.isascii() and name.isdigit():
-            if int(name) < len(self._stages):
+            if len(name) <= _DIGITS and int(name) < len(self._stages):
                 return OfStage(int(name))
             raise errdefs.invalid(
                 f"invalid from flag value {name}: there is no stage of that number, the last one "
@@ -184,23 +190,24 @@ def _target(stages: Sequence[Stage], target: str) -> int:
 def _needed(plans: Sequence[StagePlan], target: int) -> set[int]:
     """The stages below `target`, itself included. Raises DockerfileError for a circle."""
     done: set[int] = set()
-    way: list[int] = []
+    way = {target: None}  # in order
     todo = [(target, iter(sorted(plans[target].needs)))]
-    way.append(target)
     while todo:
         index, needs = todo[-1]
         following = next((one for one in needs if one not in done), None)
         if following is None:
             todo.pop()
-            way.pop()
+            way.popitem()
             done.add(index)
             continue
         if following in way:
-            circle = [plans[one].title for one in (*way[way.index(following) :], following)]
+            indexes = list(way)
+            indexes = [*indexes[indexes.index(following) :], following]
+            circle = [plans[one].title for one in indexes]
             raise DockerfileError(
                 f"circular dependency detected on stage: {circle[0]} ({' needs '.join(circle)})",
                 plans[following].stage.location,
             )
-        way.append(following)
+        way[following] = None
         todo.append((following, iter(sorted(plans[following].needs))))
     return done

@@ -33,7 +33,9 @@ class Stages:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._tasks: dict[int, asyncio.Task[State]] = {}
-        self._waits: dict[int, set[int]] = {}
+        self._needed = frozenset(job.plan.needed)
+        # Those of the plan go in no circle; others come with the triggers of base images.
+        self._waits = {index: set(job.plan.stages[index].needs) for index in self._needed}
         self._steps = Steps(job)
 
     async def build(self) -> State:
@@ -82,8 +84,10 @@ class Stages:
 
     async def _state_of(self, plan: StagePlan, index: int) -> State:
         """What another stage has come to. Raises DockerfileError if that waits for this one."""
-        self._waits.setdefault(plan.stage.index, set()).add(index)
-        if self._is_waited_for(index, plan.stage.index):
+        waiting = plan.stage.index
+        is_planned = waiting in self._needed and index in plan.needs
+        self._waits.setdefault(waiting, set()).add(index)
+        if not is_planned and self._is_waited_for(index, waiting):
             raise DockerfileError(
                 f"circular dependency detected on stage: {plan.title}", plan.stage.location
             )

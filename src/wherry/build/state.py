@@ -26,7 +26,8 @@ class State:
 
     `args` are the ARGs in scope with their values. `created` is when the newest layer was made: a
     step out of the cache has the time at which it was really done, so that building again gives
-    the same image. `command_set` says that a CMD of this stage, not of its base, was seen.
+    the same image. `command_set` says that a CMD of this stage, not of its base, was seen. `told`
+    counts the characters of the history: what an instruction adds to the image is told there too.
     """
 
     platform: Platform
@@ -37,6 +38,7 @@ class State:
     author: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
     command_set: bool = False
+    told: int = 0
 
     @classmethod
     def of_nothing(cls, platform: Platform, layers: tuple[Digest, ...] = ()) -> State:
@@ -54,6 +56,7 @@ class State:
             _with_all_layers(config.history, len(base.diff_ids)),
             config.created,
             config.author,
+            told=sum(len(entry.created_by) for entry in config.history),
         )
 
     @property
@@ -66,7 +69,11 @@ class State:
         when = timestamp(created)
         entry = History(when, history or "", comment=COMMENT)
         return dataclasses.replace(
-            self, layers=(*self.layers, diff_id), history=(*self.history, entry), created=when
+            self,
+            layers=(*self.layers, diff_id),
+            history=(*self.history, entry),
+            created=when,
+            told=self.told + len(entry.created_by),
         )
 
     def with_history(self, history: str | None) -> State:
@@ -74,7 +81,9 @@ class State:
         if history is None:
             return self
         entry = History(self.created, history, comment=COMMENT, empty_layer=True)
-        return dataclasses.replace(self, history=(*self.history, entry))
+        return dataclasses.replace(
+            self, history=(*self.history, entry), told=self.told + len(history)
+        )
 
     def config(self, now: int) -> ImageConfig:
         """The image's config. `now` (ns) counts if nothing that it stands on has a time."""

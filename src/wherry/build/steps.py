@@ -8,9 +8,11 @@ import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import Final
 
 from msgspec.structs import replace
 
+from wherry import errdefs
 from wherry.build import directories, running, transferring
 from wherry.build.checking import settings_of, warning_of
 from wherry.build.checks import found
@@ -45,9 +47,12 @@ from wherry.build.vertices import Vertex, vertex
 from wherry.errdefs import EngineError
 from wherry.images.making import commit
 from wherry.spec.digest import Digest
-from wherry.spec.image import encode
+from wherry.spec.image import CONFIG_MAX, LAYERS_MAX, encode
 from wherry.spec.platform import Platform
 from wherry.spec.platform import parse as parse_platform
+
+_TOLD_MAX: Final = 64 << 20
+"""Characters that all stages of a build may have in their histories."""
 
 
 class Steps:
@@ -56,6 +61,7 @@ class Steps:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._numbering = Numbering(job.dockerfile.meta_args, job.plan)
+        self._told = 0
 
     # --- the beginning of a stage -----------------------------------------------------------------
 
@@ -136,10 +142,13 @@ class Steps:
         materials: Mapping[str, Material],
     ) -> State:
         job = self._job
+        await asyncio.sleep(0)  # many that do nothing but speak must not have the loop alone
         async with vertex(job.emit, started, instruction.location) as one:
             try:
                 expanded = self._expanded(state, instruction)
+                before = state.told
                 state = await self._after(plan, state, expanded, one, materials)
+                self._judge(state, before)
             except DockerfileError:
                 raise
             except EngineError as error:
@@ -148,6 +157,20 @@ class Steps:
                 raise located(error, instruction.location) from error
             await self._show_image(one, state, plan)
             return state
+
+    def _judge(self, state: State, before: int) -> None:
+        """Raises InvalidArgument for more than an image, or what a build remembers, can hold.
+
+        Variables double themselves with each instruction: a page of them is a terabyte.
+        """
+        self._told += state.told - before
+        if state.told > CONFIG_MAX or self._told > _TOLD_MAX:
+            raise errdefs.invalid(
+                f"the image's configuration is more than {CONFIG_MAX >> 20} MB, or those of all"
+                f" stages more than {_TOLD_MAX >> 20} MB: what do its variables hold?"
+            )
+        if len(state.layers) > LAYERS_MAX:
+            raise errdefs.invalid(f"the image would have more than {LAYERS_MAX} layers")
 
     def _expanded(self, state: State, instruction: Instruction) -> Instruction:
         job = self._job

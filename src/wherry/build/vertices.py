@@ -27,6 +27,8 @@ from wherry.errdefs import EngineError
 
 _AROUND: Final = 2
 """Lines that are shown above and below those that are meant."""
+_LINES_MAX: Final = 50
+_LINE_MAX: Final = 500
 
 
 class Vertex:
@@ -82,18 +84,23 @@ async def vertex(
 
 
 def excerpt_of(location: Location) -> Excerpt:
-    """The lines that a place is in, with some around them."""
+    """The lines that a place is in, with some around them; of very many, and of very long ones,
+    the beginning."""
     lines = location.source.lines
     first = max(1, location.line - _AROUND)
-    last = min(len(lines), location.end_line + _AROUND)
+    last = min(len(lines), location.end_line + _AROUND, first + _LINES_MAX)
     return Excerpt(
         location.source.name,
         first,
-        lines[first - 1 : last],
+        tuple(_cut(line) for line in lines[first - 1 : last]),
         location.line,
         location.end_line,
         location.column,
     )
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE_MAX else f"{line[:_LINE_MAX]}..."
 
 
 def _failed(

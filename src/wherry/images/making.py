@@ -23,7 +23,14 @@ from wherry.metadata import ImageRecord, LayerRecord, NameRecord, Transaction
 from wherry.reference import Reference
 from wherry.spec import media
 from wherry.spec.digest import Digest
-from wherry.spec.image import Descriptor, ImageConfig, Manifest, encode
+from wherry.spec.image import (
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    decode_config,
+    decode_manifest,
+    encode,
+)
 
 _CHUNK: Final = 1 << 20
 _BILLION: Final = 10**9
@@ -75,9 +82,10 @@ def commit(
     `layers` are those that the database does not know yet. A name that another image had goes to
     this one. A `hidden` image is that of a build's step: it is on no list, and goes when the build
     cache is pruned; one that people see already stays as it is. Raises NotFound for a layer that is
-    not there.
+    not there, InvalidArgument for what could not be read again.
     """
     data = encode(config)
+    decode_config(data, "the image's config")
     config_id = lease.put(data, "an image's config")
     rows = {row.diff_id: row for row in layers}
     descriptors, blobs = collector.database.read(
@@ -91,6 +99,7 @@ def commit(
             media_type=media.OCI_MANIFEST,
         )
     )
+    decode_manifest(manifest, "the image's manifest")
     manifest_id = lease.put(manifest, "an image's manifest")
     target = Descriptor(media.OCI_MANIFEST, manifest_id, len(manifest))
     record = ImageRecord(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from wherry.build.dockerfile.errors import RefusalError, located
-from wherry.build.dockerfile.expansion import expand_word
+from wherry.build.dockerfile.expansion import Lexer
 from wherry.build.dockerfile.instructions import Arg, Argument
 from wherry.spec.platform import Platform
 
@@ -90,11 +90,12 @@ def global_arguments(
     Raises DockerfileError.
     """
     found = dict(defaults)
+    lexer = Lexer(found, escape)
     for arg in meta_args:
         for one in arg.arguments:
             value = build_args.get(one.name)
             if value is None and one.value is not None:
-                value = _expanded(arg, one.value, found, escape)
+                value = _expanded(arg, one.value, lexer)
             if value is not None:
                 found[one.name] = value
     return found
@@ -114,11 +115,12 @@ def resolve(
     Raises DockerfileError.
     """
     seen = dict(env)
+    lexer = Lexer(seen, escape)
     resolved: list[Argument] = []
     for one in arg.arguments:
         value = build_args.get(one.name)
         if value is None and one.value is not None:
-            value = _expanded(arg, one.value, seen, escape)
+            value = _expanded(arg, one.value, lexer)
         elif value is None:
             value = global_args.get(one.name)
         if value is not None and one.name not in NEVER_ENVIRONMENT:
@@ -127,8 +129,9 @@ def resolve(
     return dataclasses.replace(arg, arguments=tuple(resolved))
 
 
-def _expanded(arg: Arg, text: str, env: Mapping[str, str], escape: str) -> str:
+def _expanded(arg: Arg, text: str, lexer: Lexer) -> str:
+    """`lexer` is one for all, and has what came before for its environment."""
     try:
-        return expand_word(text, env, escape)
+        return lexer.text(text)
     except RefusalError as error:
         raise located(error, arg.location) from error

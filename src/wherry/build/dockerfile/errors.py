@@ -12,6 +12,8 @@ from wherry.errdefs import EngineError, Kind
 
 _SHOWN_MAX: Final = 120
 _UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST: Final = 100
+"""Letters of a word that may have a near one; comparing takes the square of it."""
 _NEAR: Final = 2
 """Letters in which a word may differ from the one that is proposed."""
 
@@ -103,6 +105,8 @@ def located(error: EngineError, location: Location, *, parsing: bool = False) ->
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing if no known word is near. Case makes no difference."""
     best, least = "", _NEAR + 1
+    if len(word) > _LONGEST:
+        return ""
     for candidate in known:
         if abs(len(candidate) - len(word)) > _NEAR:
             continue

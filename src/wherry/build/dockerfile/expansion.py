@@ -27,7 +27,8 @@ from wherry.build.dockerfile.words import SPACE, quoted
 _NAME: Final = re.compile(r"[0-9]+|[@*#?$!-]|[^\W\d]\w*")
 _DEPTH_MAX: Final = 50
 _VALUES_MAX: Final = 1 << 20
-"""Characters that variables may bring into one text: `ENV A=$A$A` doubles them each time."""
+"""Characters that variables may bring into all texts of an instruction: `ENV A=$A$A` doubles them
+each time, and `ENV B=$A C=$A` has them more than once."""
 
 
 def expand_word(text: str, env: Mapping[str, str], escape: str) -> str:
@@ -93,7 +94,7 @@ class Lexer:
         return words
 
     def _all(self, text: str) -> list[tuple[str, bool]]:
-        self._text, self._at, self._depth, self._grown = text, 0, 0, 0
+        self._text, self._at, self._depth = text, 0, 0
         try:
             return self._until("", self._raw_escapes)
         except RefusalError as error:

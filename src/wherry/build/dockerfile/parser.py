@@ -18,6 +18,8 @@ from wherry.build.dockerfile.lines import Line, Text, decode, read
 from wherry.build.dockerfile.reading import instruction_of
 
 _NEVER_ON_BUILD: Final = (From, Onbuild)
+_INSTRUCTIONS_MAX: Final = 10_000
+"""Each is an entry of the image's history, and a name to be told; and no image has so many."""
 
 
 def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
@@ -31,6 +33,7 @@ def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
     text = read(source)
     meta_args: list[Arg] = []
     stages: list[tuple[From, list[Instruction]]] = []
+    _judge_count(text)
     for line in text.lines:
         instruction = _instruction(line, text.directives.escape)
         if isinstance(instruction, From):
@@ -82,6 +85,14 @@ def parse_trigger(expression: str, location: Location) -> Instruction:
             f"onbuild trigger should be a single expression: {expression}", location
         )
     return dataclasses.replace(found[0], location=location)
+
+
+def _judge_count(text: Text) -> None:
+    if len(text.lines) > _INSTRUCTIONS_MAX:
+        raise DockerfileError(
+            f"it has {len(text.lines)} instructions, and {_INSTRUCTIONS_MAX} are most",
+            text.lines[_INSTRUCTIONS_MAX].location,
+        )
 
 
 def _instruction(line: Line, escape: str) -> Instruction:
