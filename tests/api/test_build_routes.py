@@ -9,6 +9,9 @@ import pytest
 from fakebuilds import BASE, IMAGE, step
 
 from wherry import errdefs
+from wherry.api.building import spool
+from wherry.api.building.classic import Classic
+from wherry.api.building.typed import Typed
 from wherry.build.events import (
     BuildFailedError,
     BuildStarted,
@@ -107,6 +110,41 @@ async def test_what_is_held_back_is_passed_on_whole(served) -> None:
     shown = text(await served.call("POST", "/build", b"", TAR))
     words = shown[shown.index("RUN b\n") + 6 : shown.index("Successfully")].split()
     assert words == [f"{number:06}" for number in range(3000) for _ in range(60)]
+
+
+@pytest.mark.parametrize("rendering", [Typed(), Classic(quiet=False)])
+def test_what_nobody_reads_is_left_out_at_some_point(monkeypatch, rendering) -> None:
+    monkeypatch.setattr(spool, "OUTPUT_MAX", 500_000)
+    output = VertexOutput("v1", "stdout", b"x" * 10_000)
+    read: list[bytes] = []
+
+    def send() -> None:
+        while piece := rendering.next():
+            read.append(piece)
+
+    rendering.take(BuildStarted(1))
+    rendering.take(VertexStarted("v1", "", 1, "RUN a"))
+    for _ in range(1000):
+        rendering.take(output)
+    send()
+    assert sum(map(len, read)) < 1_000_000
+    rendering.take(VertexOutput("v1", "stdout", b"more"))
+    send()
+    said = "".join(
+        base64.b64decode(line["data"]).decode() if "data" in line else line.get("stream", "")
+        for line in map(json.loads, b"".join(read).splitlines())
+    )
+    assert said.endswith(" bytes of output are left out: nobody has read them]\nmore")
+    left_out = int(said.rpartition(" bytes of output")[0].rpartition("[")[2])
+    assert said.count("x") + left_out == 10_000_000
+
+    for _ in range(1000):
+        rendering.take(output)
+    rendering.succeed(Built(image=IMAGE))
+    read.clear()
+    send()
+    assert b"bytes of output are left out" in b"".join(read)
+    rendering.close()
 
 
 async def test_errors_of_a_program_are_red_and_letters_stay_whole(served) -> None:

@@ -21,7 +21,7 @@ import sys
 import msgspec
 
 from wherry.api.building.excerpts import lines_of
-from wherry.api.building.spool import Spool
+from wherry.api.building.spool import Allowance, Spool
 from wherry.build.events import (
     BuildFailedError,
     BuildStarted,
@@ -46,9 +46,10 @@ _RED, _PLAIN = "\x1b[91m", "\x1b[0m"
 class _Step:
     """One instruction's part of the stream."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, allowance: Allowance) -> None:
         self.number = number
-        self.spool = Spool()
+        self.spool = Spool(allowance)
+        self._allowance = allowance
         self.complete = False
         self._decoders = {
             stream: codecs.getincrementaldecoder("utf-8")("replace")
@@ -60,6 +61,10 @@ class _Step:
 
     def pass_on(self, stream: str, data: bytes) -> None:
         """A character whose bytes have not all come yet waits for the rest."""
+        if not self._allowance.takes(data):
+            return
+        if notice := self._allowance.notice():
+            self.say(notice.decode())
         text = self._decoders[stream].decode(data)
         if text:
             self.say(f"{_RED}{text}{_PLAIN}" if stream == "stderr" else text)
@@ -78,7 +83,8 @@ class Classic:
         self._steps: dict[int, _Step] = {}
         self._step_of: dict[str, _Step] = {}
         self._warnings: list[BuildWarning] = []
-        self._end = Spool()
+        self._allowance = Allowance()
+        self._end = Spool(self._allowance)
         self._turn = 1
         self._last = sys.maxsize
         self._ended = False
@@ -101,11 +107,13 @@ class Classic:
     def succeed(self, built: Built) -> None:
         """The build has come to its end."""
         self._ended = True
+        notice = self._allowance.notice()
         aux = msgspec.json.encode({"aux": {"ID": built.image}}) + b"\r\n" if built.image else b""
         if self._quiet:
             self._discard()
             self._end.put(aux + _line(JSONMessage(stream=f"{built.image}\n")))
             return
+        self._say_last_if(notice)
         for warning in self._warnings:
             self._say_last(_warning(warning))
         if built.image:
@@ -117,6 +125,7 @@ class Classic:
     def fail(self, error: EngineError) -> None:
         """The build has failed."""
         self._ended = True
+        self._say_last_if(self._allowance.notice())
         message, code = error.message, 0
         if isinstance(error, BuildFailedError):
             failure = error.failure
@@ -154,7 +163,9 @@ class Classic:
 
     def _begin(self, event: VertexStarted) -> None:
         self.begun = True
-        step = self._steps[event.step] = self._step_of[event.id] = _Step(event.step)
+        step = self._steps[event.step] = self._step_of[event.id] = _Step(
+            event.step, self._allowance
+        )
         step.say(f"Step {event.step}/{self._total} : {event.instruction}")
         step.say("\n")
 
@@ -184,6 +195,10 @@ class Classic:
 
     def _say_last(self, text: str) -> None:
         self._end.put(_line(JSONMessage(stream=text)))
+
+    def _say_last_if(self, notice: bytes) -> None:
+        if notice:
+            self._say_last(notice.decode())
 
     def _discard(self) -> None:
         for step in self._steps.values():
