@@ -169,6 +169,19 @@ async def test_removal_spares_what_is_in_use(store: CacheStore, tmp_path: Path) 
         assert os.listdir(fresh) == []
 
 
+async def test_many_who_let_go_at_once(store: CacheStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Each notes its use; none finds the folder removed, or another at its record."""
+
+    async def use() -> None:
+        async with store.acquire(wish()):
+            await asyncio.sleep(0)
+        await store.remove([entry.id for entry in await store.entries() if not entry.in_use])
+
+    await asyncio.gather(*(use() for _ in range(20)))
+    assert not caplog.records
+    assert await store.entries() == []
+
+
 async def test_a_later_daemon_finds_them(store: CacheStore, tmp_path: Path) -> None:
     async with store.acquire(wish("private")) as folder:
         (folder / "file").write_text("kept")

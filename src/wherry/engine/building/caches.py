@@ -22,7 +22,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +64,7 @@ class Folder:
     about: About
     holders: int = 0
     alone: asyncio.Task[object] | None = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def identity(self) -> str:
@@ -112,17 +113,19 @@ class CacheStore:
                 await self._changed.wait()
 
     async def _release(self, folder: Folder) -> None:
+        # Written while it is held still: nobody removes it meanwhile.
+        async with folder.writing:
+            folder.about.used = time.time_ns()
+            folder.about.uses += 1
+            try:
+                await asyncio.to_thread(_write_about, self._root / folder.name, folder.about)
+            except errdefs.EngineError as error:
+                log.warning("build cache %s: %s", folder.about.id, error.message)
         async with self._changed:
             folder.holders -= 1
             if not folder.holders:
                 folder.alone = None
-            folder.about.used = time.time_ns()
-            folder.about.uses += 1
             self._changed.notify_all()
-        try:
-            await asyncio.to_thread(_write_about, self._root / folder.name, folder.about)
-        except errdefs.EngineError as error:
-            log.warning("build cache %s: %s", folder.about.id, error.message)
 
     async def _make(self, request: CacheRequest, name: str) -> Folder:
         now = time.time_ns()
