@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from wherry.client.address import Address
+from wherry.client.address import UnixAddress
 from wherry.client.connection import listens
 from wherry.client.engine import EngineClient
 from wherry.errdefs import EngineError
@@ -29,7 +29,7 @@ class Engine:
         self.folder = Path(tempfile.mkdtemp(prefix="wherry-demo-"))
         self.cgroup = f"/{self.folder.name}"
         self.socket = f"{self.folder}/wherry.sock"
-        self.client = EngineClient(Address(self.socket, chosen=True))
+        self.client = EngineClient(UnixAddress(self.socket))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Engine":

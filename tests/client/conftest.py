@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from wherry.client.address import Address
+from wherry.client.address import UnixAddress
 
 
 class ScriptedDaemon:
     """Answers each connection with the next script; remembers what it was sent."""
 
     def __init__(self, path: Path) -> None:
-        self.address = Address(str(path), chosen=True)
+        self.address = UnixAddress(str(path))
         self.received: list[bytes] = []
         self._scripts: list[Callable[[socket.socket], None]] = []
         self._listener = socket.socket(socket.AF_UNIX)

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from wherry.client import calls
-from wherry.client.address import Address
+from wherry.client.address import UnixAddress
 from wherry.client.aio import AsyncEngineClient
 from wherry.client.engine import EngineClient
 from wherry.errdefs import EngineError, Kind
@@ -21,7 +21,7 @@ PONG_CLOSING = (
 
 
 class Daemon(Protocol):
-    address: Address
+    address: UnixAddress
     received: list[bytes]
 
     def then(self, script: object) -> None: ...
@@ -126,7 +126,7 @@ def test_nonsense_is_unavailable(daemon: Daemon, reply: bytes) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    address = Address(str(tmp_path / "nobody.sock"), chosen=True)
+    address = UnixAddress(str(tmp_path / "nobody.sock"))
     with pytest.raises(EngineError, match="Is the daemon running") as caught:
         EngineClient(address).containers()
     assert caught.value.kind is Kind.UNAVAILABLE
@@ -321,6 +321,6 @@ async def test_async_nonsense_is_unavailable(daemon: Daemon) -> None:
 def test_a_socket_of_others_says_who_may() -> None:
     from wherry.client.errors import unreachable
 
-    error = unreachable(Address("/d.sock", chosen=True), PermissionError(13, "Permission denied"))
+    error = unreachable(UnixAddress("/d.sock"), PermissionError(13, "Permission denied"))
     assert error.kind is Kind.FORBIDDEN
     assert "unix:///d.sock (be root, or in the socket's group)" in error.message

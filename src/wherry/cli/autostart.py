@@ -13,6 +13,8 @@ from wherry.client.connection import listens
 
 LOG_DIRECTORY = "/var/log/wherry"
 DEADLINE = 15.0
+# A log that is longer when a daemon starts is put aside as wherryd.log.1, in place of the last one.
+LONG_LOG = 10 * 1024 * 1024
 
 
 def start_default_daemon(
@@ -49,7 +51,7 @@ def start_default_daemon(
 
 
 def _start(path: str, program: str, log_directory: str) -> None:
-    log = _log_path(path, log_directory)
+    log = _begin_log(path, log_directory)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         program,
@@ -78,12 +80,25 @@ def _start(path: str, program: str, log_directory: str) -> None:
     complain(f"started the daemon, as none was running (pid {pid}, log {log})")
 
 
-def _log_path(path: str, log_directory: str) -> str:
+def default_log(path: str, log_directory: str = LOG_DIRECTORY) -> str:
+    """Where a daemon that is started for the socket `path` logs to."""
+    if not os.path.isdir(log_directory):
+        log_directory = os.path.dirname(path)
+    return os.path.join(log_directory, "wherryd.log")
+
+
+def _begin_log(path: str, log_directory: str) -> str:
     try:
         os.makedirs(log_directory, mode=0o755, exist_ok=True)
     except OSError:
         log_directory = os.path.dirname(path)
-    return os.path.join(log_directory, "wherryd.log")
+    log = default_log(path, log_directory)
+    try:
+        if os.path.getsize(log) > LONG_LOG:
+            os.replace(log, f"{log}.1")
+    except OSError:
+        return log  # the first one
+    return log
 
 
 def _last_line(log: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from wherry.cli.flags import Flag, Parsed
+    from wherry.client.address import Address, Wanted
     from wherry.client.engine import EngineClient
 
 ANY_NUMBER = 1 << 30
@@ -73,8 +74,10 @@ def _arguments(count: int) -> str:
 class Context:
     """What all commands share: the daemon's address, and a client when it is needed."""
 
-    def __init__(self, host: str | None = None) -> None:
+    def __init__(self, host: str | None = None, options: Parsed | None = None) -> None:
+        """`options` are those before the command; `host` is one of them."""
         self.host = host
+        self.options = options
         self._client: EngineClient | None = None
 
     @property
@@ -84,16 +87,23 @@ class Context:
             self._client = self._connect()
         return self._client
 
-    def _connect(self) -> EngineClient:
+    def address(self) -> Address:
+        """Where the daemon is, by options and environment. CliError if they make no sense."""
         from wherry.client.address import find_address
-        from wherry.client.engine import EngineClient
 
+        wanted = self.host if self.options is None else _wanted(self.options)
         try:
-            address = find_address(self.host, os.environ)
+            return find_address(wanted, os.environ)
         except ValueError as error:
             raise CliError(str(error)) from error
-        client = EngineClient(address)
-        if not address.chosen:
+
+    def _connect(self) -> EngineClient:
+        from wherry.client.address import UnixAddress
+        from wherry.client.engine import EngineClient
+
+        address = self.address()
+        client = EngineClient(address, os.environ.get("DOCKER_API_VERSION", "").lstrip("v") or None)
+        if isinstance(address, UnixAddress) and not address.chosen:
             from wherry.client.connection import listens
 
             if not listens(address.path):
@@ -105,3 +115,18 @@ class Context:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _wanted(options: Parsed) -> Wanted:
+    from wherry.client.address import Wanted
+
+    return Wanted(
+        options.text("host"),
+        options.text("context"),
+        options.text("config"),
+        tls=options.switch("tls") if options.given("tls") else None,
+        tlsverify=options.switch("tlsverify") if options.given("tlsverify") else None,
+        tlscacert=options.text("tlscacert"),
+        tlscert=options.text("tlscert"),
+        tlskey=options.text("tlskey"),
+    )

@@ -42,7 +42,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "info": ("info", "INFO", "Show the state of the whole system"),
     "system check": ("system", "CHECK", "Verify what a data root keeps, and repair it"),
     "system migrate-storage": ("system", "MIGRATE", "Move a data root to another storage driver"),
+    "system dial-stdio": ("dial", "DIAL", "Join standard input and output to the daemon"),
     "daemon": ("daemon", "DAEMON", "Run the daemon, as wherryd does"),
+    "daemon status": ("daemon", "STATUS", "Say whether the daemon runs, and which"),
+    "daemon stop": ("daemon", "STOP", "Stop the daemon; containers go on"),
+    "daemon logs": ("daemon", "LOGS", "Show what the daemon has logged"),
 }
 
 # What Docker's groups call the same commands.
@@ -61,8 +65,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
     "system": {
-        "check": "system check", "info": "info", "migrate-storage": "system migrate-storage",
+        "check": "system check", "dial-stdio": "system dial-stdio", "info": "info",
+        "migrate-storage": "system migrate-storage",
     },
+    "daemon": {"logs": "daemon logs", "status": "daemon status", "stop": "daemon stop"},
 }  # fmt: skip
 
 # Docker's, and not ours yet: named, so that nobody searches for a typing error.
@@ -77,18 +83,18 @@ NOT_YET = frozenset(
 )  # fmt: skip
 
 GLOBAL_FLAGS = (
-    Flag("host", "H", "The daemon's socket, such as unix:///run/wherry/wherry.sock", "socket"),
+    Flag("config", "", "The docker CLI's folder (default ~/.docker)", "string"),
+    Flag("context", "c", "A context of the docker CLI, instead of a host", "string"),
+    Flag("host", "H", "The daemon: unix:///path, tcp://host:port or ssh://user@host", "address"),
+    Flag("tls", "", "Use TLS; implied by --tlsverify"),
+    Flag("tlscacert", "", "Who may have signed the daemon's certificate", "string"),
+    Flag("tlscert", "", "This client's certificate (default ~/.docker/cert.pem)", "string"),
+    Flag("tlskey", "", "Its key (default ~/.docker/key.pem)", "string"),
+    Flag("tlsverify", "", "Use TLS and verify the daemon"),
     Flag("version", "v", "Print the version and quit"),
     # Docker's, which scripts pass: they change nothing here.
     Flag("debug", "D", hidden=True),
-    Flag("config", metavar="string", hidden=True),
     Flag("log-level", "l", metavar="string", hidden=True),
-    Flag("context", "c", "Docker's contexts", "string", refused=True, hidden=True),
-    Flag("tls", refused=True, hidden=True),
-    Flag("tlsverify", refused=True, hidden=True),
-    Flag("tlscacert", metavar="string", refused=True, hidden=True),
-    Flag("tlscert", metavar="string", refused=True, hidden=True),
-    Flag("tlskey", metavar="string", refused=True, hidden=True),
 )
 
 
@@ -118,6 +124,7 @@ def run_program(argv: Sequence[str]) -> int:
 def _dispatch(context: Context, argv: Sequence[str]) -> int:
     options = parse(GLOBAL_FLAGS, argv, interspersed=False)
     context.host = options.text("host") or None
+    context.options = options
     if options.switch("version"):
         from wherry import __version__
 
@@ -131,7 +138,8 @@ def _dispatch(context: Context, argv: Sequence[str]) -> int:
         return 0
     if words[0] == "help":
         words = [*words[1:], "--help"]
-    if words[0] in GROUPS and (not words[1:] or words[1] in ("--help", "-h")):
+    group = words[0] in GROUPS and words[0] not in COMMANDS
+    if group and (not words[1:] or words[1] in ("--help", "-h")):
         from wherry.cli.usage import group_usage
 
         out_line(group_usage(words[0], GROUPS[words[0]], COMMANDS))
@@ -165,14 +173,13 @@ def resolve(words: list[str]) -> tuple[str, str, list[str]]:
     Raises CliError for a name that is no command, with the one that was probably meant.
     """
     first, *rest = words
+    if rest and rest[0] in GROUPS.get(first, ()):
+        return f"{first} {rest[0]}", GROUPS[first][rest[0]], rest[1:]
     if first in COMMANDS:
         return first, first, rest
     if first not in GROUPS:
         raise _unknown(first, [*COMMANDS, *GROUPS])
-    group = GROUPS[first]
-    if not rest or rest[0] not in group:
-        raise _unknown(" ".join(words[:2]), [f"{first} {name}" for name in group])
-    return f"{first} {rest[0]}", group[rest[0]], rest[1:]
+    raise _unknown(" ".join(words[:2]), [f"{first} {name}" for name in GROUPS[first]])
 
 
 def _unknown(name: str, known: list[str]) -> CliError:

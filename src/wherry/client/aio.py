@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 from wherry.client import calls
+from wherry.client.address import UnixAddress
 from wherry.client.connection import MAX_DOCUMENT, READ_SIZE
-from wherry.client.errors import broken, daemon_error, unreachable
+from wherry.client.errors import broken, daemon_error, unreachable, vanished
 from wherry.client.http import (
     Data,
     Head,
@@ -19,7 +21,7 @@ from wherry.client.http import (
 from wherry.client.jsontext import loads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
     from types import TracebackType
 
     from wherry.client.address import Address
@@ -145,9 +147,10 @@ class AsyncEngineClient:
     that the daemon answered with, or Unavailable if it doesn't answer.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, version: str | None = None) -> None:
+        """`version` is spoken without asking the daemon for its own."""
         self.address = address
-        self._version: str | None = None
+        self._version = version
 
     async def api_version(self) -> str:
         """The version that both sides know."""
@@ -166,10 +169,7 @@ class AsyncEngineClient:
     async def _send(
         self, call: Call, version: str | None, stream: AsyncIterable[bytes] | None
     ) -> AsyncResponse:
-        try:
-            reader, writer = await asyncio.open_unix_connection(self.address.path)
-        except OSError as error:
-            raise unreachable(self.address, error) from error
+        reader, writer, why = await _connect(self.address)
         response = AsyncResponse(call, reader, writer)
         try:
             await _send_request(writer, call, version, stream)
@@ -178,6 +178,9 @@ class AsyncEngineClient:
                 raise daemon_error(response.status, await response.read())
         except ProtocolError as error:
             response.close()
+            reason = await asyncio.to_thread(why) if why is not None else ""
+            if reason:
+                raise vanished(self.address, reason) from error
             raise broken(str(error)) from error
         except BaseException:
             response.close()
@@ -370,6 +373,22 @@ class AsyncWaiting:
 
     def close(self) -> None:
         self._response.close()
+
+
+async def _connect(
+    address: Address,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], str] | None]:
+    """A connection, and what to ask, in a thread, about its end without an answer."""
+    if isinstance(address, UnixAddress):
+        try:
+            return *await asyncio.open_unix_connection(address.path), None
+        except OSError as error:
+            raise unreachable(address, error) from error
+    link = await asyncio.to_thread(address.dial)
+    # What the blocking client has is the plain class below this one.
+    connected = socket.socket(fileno=link.socket.detach())
+    connected.setblocking(False)
+    return *await asyncio.open_connection(sock=connected), link.why
 
 
 async def _send_request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 # `socket` is this module with enumerations around it, which cost 10 ms to build.
 import _socket
 
-from wherry.client.errors import broken, daemon_error, unreachable
+from wherry.client.errors import broken, daemon_error
 from wherry.client.http import (
     Data,
     Head,
@@ -39,17 +39,14 @@ class Connection:
     """
 
     def __init__(self, address: Address) -> None:
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._link = address.dial()
+        self._socket = self._link.socket
         self.reusable = True
-        try:
-            self._socket.connect(address.path)
-        except OSError as error:
-            self._socket.close()
-            raise unreachable(address, error) from error
 
     def close(self) -> None:
         self.reusable = False
         self._socket.close()
+        self._link.close()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -103,6 +100,10 @@ class Connection:
             return self._socket.recv(READ_SIZE)
         except ConnectionResetError:
             return b""
+
+    def why(self) -> str:
+        """Why it ended without an answer, if its way has a reason to tell; else ""."""
+        return self._link.why()
 
     def detach(self) -> _socket.socket:
         """Give the socket away."""

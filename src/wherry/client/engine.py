@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.client import calls
 from wherry.client.connection import Connection, StaleConnectionError
-from wherry.client.errors import broken
+from wherry.client.errors import broken, vanished
 from wherry.client.jsontext import loads
 
 TYPE_CHECKING = False
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         Version,
         WaitResponse,
     )
-    from wherry.errdefs import EngineError
 
 MAX_MESSAGE = 1024 * 1024
 
@@ -39,16 +38,17 @@ class EngineClient:
     The version is negotiated with the first call. Every method raises EngineError: of the kind
     that the daemon answered with, or Unavailable if it doesn't answer.
 
-        client = EngineClient(Address("/run/wherry/wherry.sock", chosen=True))
+        client = EngineClient(UnixAddress("/run/wherry/wherry.sock"))
         created = client.create_container({"Image": "busybox", "Cmd": ["true"]})
         waiting = client.wait(created["Id"], "next-exit")
         client.start(created["Id"])
         code = waiting.result()["StatusCode"]
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, version: str | None = None) -> None:
+        """`version` is spoken without asking the daemon for its own."""
         self.address = address
-        self._version: str | None = None
+        self._version = version
         self._kept: Connection | None = None
 
     def close(self) -> None:
@@ -77,12 +77,12 @@ class EngineClient:
                 return kept.send(call, version)
             except StaleConnectionError:
                 if not call.retry:
-                    raise self._vanished() from None
+                    raise vanished(self.address, kept.why()) from None
         self._kept = Connection(self.address)
         try:
             return self._kept.send(call, version)
         except StaleConnectionError:
-            raise self._vanished() from None
+            raise vanished(self.address, self._kept.why()) from None
 
     def request_apart(self, call: Call, stream: Iterable[bytes] | None = None) -> Response:
         """Send over a connection of its own: for answers that take their time."""
@@ -91,10 +91,7 @@ class EngineClient:
         try:
             return connection.send(call, version, stream)
         except StaleConnectionError:
-            raise self._vanished() from None
-
-    def _vanished(self) -> EngineError:
-        return broken(f"the daemon at {self.address} closed the connection without an answer")
+            raise vanished(self.address, connection.why()) from None
 
     def _do(self, call: Call) -> None:
         self.request(call).read()

@@ -33,7 +33,7 @@ def _message(body: bytes) -> str:
 
 
 def unreachable(address: Address, error: OSError) -> EngineError:
-    """The EngineError for a socket that nobody answers on."""
+    """The EngineError for an address that nobody answers at."""
     from wherry.errdefs import forbidden, unavailable
 
     if isinstance(error, PermissionError):
@@ -41,7 +41,18 @@ def unreachable(address: Address, error: OSError) -> EngineError:
             f"permission denied while trying to connect to the Wherry daemon at {address} "
             "(be root, or in the socket's group)"
         )
-    return unavailable(f"Cannot connect to the Wherry daemon at {address}. Is the daemon running?")
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        question = "Is the daemon running?"
+        return unavailable(f"Cannot connect to the Wherry daemon at {address}. {question}")
+    return unavailable(
+        f"Cannot connect to the Wherry daemon at {address}: {error.strerror or error}"
+    )
+
+
+def vanished(address: Address, why: str) -> EngineError:
+    """The EngineError for a daemon that closed the connection in place of an answer."""
+    reason = f": {why}" if why else ""
+    return broken(f"the daemon at {address} closed the connection without an answer{reason}")
 
 
 def missing(message: str) -> EngineError:

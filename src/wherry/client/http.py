@@ -125,7 +125,9 @@ class ResponseParser:
             raise ProtocolError("the daemon switched protocols without being asked")
         events.append(Head(status, headers, upgraded))
         self.keep_alive = minor >= 1 and "close" not in headers.get("connection", "").lower()
-        if upgraded:
+        # Who was spoken to in the wrong protocol says so in a body, to HEAD as well, and hangs up.
+        says_why = status >= 400 and not framed and not self.keep_alive
+        if upgraded or says_why:
             self.keep_alive = False
             self._step = self._until_close
         elif self._method == "HEAD" or status in (204, 304):
