@@ -293,7 +293,7 @@ def test_how_repositories_are_named(text: str, expected: GitSource) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://h/a", "https://h/a.tar.gz", "./a.git", "/a.git", "a.git"]
+    "text", ["http://[/a.git", "https://h/a", "https://h/a.tar.gz", "./a.git", "/a.git", "a.git"]
 )
 def test_what_is_no_repository(text: str) -> None:
     assert not is_git(text)
@@ -306,6 +306,7 @@ def test_what_is_no_repository(text: str) -> None:
         "git@-oProxyCommand=x:a",
         "ssh://-oProxyCommand=x/a",
         "ssh://-u@h/a",
+        "ssh://%2doProxyCommand=x@h/a",
         "https://h:port/a.git",
         "https://h/a.git#main:../x",
         "https://h/a.git?nope=1",

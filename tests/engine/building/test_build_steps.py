@@ -152,6 +152,20 @@ async def test_what_is_insecure_must_be_allowed(bench: Bench) -> None:
     assert "Seccomp:\t0" in ran.output
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"env": ("A=hush\0",)}, "the step's variable 'A' has a zero byte in it"),
+        ({"cwd": "/a\0"}, "the step's working directory has a zero byte in it"),
+        ({"mounts": (TmpfsMount("/t\0"),)}, "the step's mount target has a zero byte in it"),
+    ],
+)
+async def test_zero_bytes(bench: Bench, given: dict[str, tuple[str, ...]], told: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        await bench.run("true", **given)
+    assert refused.value.message == told
+
+
 async def test_it_is_on_no_list_and_has_no_log(bench: Bench) -> None:
     step = bench.step("sh", "-c", "echo hi; sleep 60")
     heard = Heard()

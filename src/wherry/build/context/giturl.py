@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from wherry import errdefs
 
@@ -45,7 +45,11 @@ def is_git(text: str) -> bool:
     """Whether Docker takes `text` for a repository, and not for another URL or a folder."""
     if text.startswith(("git://", "ssh://", "github.com/")) or _SCP.fullmatch(text):
         return True
-    return text.startswith(("http://", "https://")) and urlsplit(text).path.endswith(".git")
+    try:
+        path = urlsplit(text).path
+    except ValueError:
+        return False  # it is no URL at all, and whoever fetches it says so
+    return text.startswith(("http://", "https://")) and path.endswith(".git")
 
 
 def parse_git(text: str) -> GitSource:
@@ -58,7 +62,8 @@ def parse_git(text: str) -> GitSource:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - raises for what is no number
         # What begins with a dash would be an option of ssh's.
-        dashed = any(name.startswith("-") for name in (parts.hostname or "", parts.username or ""))
+        names = (parts.hostname or "", unquote(parts.username or ""))
+        dashed = any(name.startswith("-") for name in names)
         valid = parts.scheme in _SCHEMES and bool(parts.hostname) and not dashed
     except ValueError:
         valid = False

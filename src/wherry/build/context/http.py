@@ -29,6 +29,9 @@ _PATIENCE: Final = 60.0  # seconds without a byte
 _LIMIT: Final = 64 << 30
 _REDIRECTS: Final = 10
 _UNNAMED: Final = "__unnamed__"
+_DIGITS: Final = 18  # of a length; Python refuses to read very long ones
+_YEAR_10000: Final = 253_402_300_800
+_SHOWN_MAX: Final = 200
 
 Check: TypeAlias = Callable[[], None]
 """Raises if nobody wants what is being fetched any more."""
@@ -95,9 +98,9 @@ class _Response:
         self._check = check
         self._seen = 0
         length = response.headers.get("Content-Length", "")
-        self._length = int(length) if length.isascii() and length.isdigit() else None
-        modified = email.utils.parsedate_tz(response.headers.get("Last-Modified", ""))
-        self.modified = max(int(email.utils.mktime_tz(modified)), 0) if modified else 0
+        is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
+        self._length = int(length) if is_number else None
+        self.modified = _seconds(response.headers.get("Last-Modified", ""))
 
     def read(self, size: int, /) -> bytes:
         self._check()
@@ -199,7 +202,7 @@ def _host(parts: SplitResult) -> str:
 
 
 def _refused(url: str, error: urllib.error.HTTPError) -> errdefs.EngineError:
-    message = f"fetching {shown(url)}: the server answers {error.code} {error.reason}"
+    message = f"fetching {shown(url)}: the server answers {error.code} {_plain(str(error.reason))}"
     if error.code in (404, 410):
         return errdefs.not_found(message)
     if error.code in (401, 403, 407):
@@ -212,4 +215,19 @@ def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror.lower()
-    return "it timed out" if isinstance(reason, TimeoutError) else str(reason)
+    return "it timed out" if isinstance(reason, TimeoutError) else _plain(str(reason))
+
+
+def _plain(text: str) -> str:
+    """What a server says, for a terminal: nothing that this would obey, and not too much."""
+    return "".join(one if one.isprintable() else "?" for one in text[:_SHOWN_MAX])
+
+
+def _seconds(date: str) -> int:
+    """Since 1970; 0 for what is no date, or none that a file can have."""
+    try:
+        parts = email.utils.parsedate_tz(date)
+        seconds = int(email.utils.mktime_tz(parts)) if parts else 0
+    except (ValueError, OverflowError):
+        return 0
+    return seconds if 0 <= seconds < _YEAR_10000 else 0

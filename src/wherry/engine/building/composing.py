@@ -65,6 +65,7 @@ def compose(
             f"granting entitlement {INSECURE} is not allowed by build daemon configuration: a RUN "
             "with --security=insecure would have the host's rights"
         )
+    _refuse_zero_bytes(step)
     for number, mount in enumerate(step.mounts):
         composed.mounts.append(_mount(stores, step, number, mount, sockets, composed))
     there = {mount["destination"] for mount in composed.mounts}
@@ -82,6 +83,19 @@ def compose(
         notes_mountpoints=True,
         patient=True,
     )
+
+
+def _refuse_zero_bytes(step: RunStep) -> None:
+    """No program can be given one. What a variable holds is not shown: it may be a secret."""
+    given = {
+        "command": step.args,
+        "working directory": (step.cwd,),
+        "mount target": [mount.target for mount in step.mounts],
+    }
+    given |= {f"variable {entry.partition('=')[0]!r}": (entry,) for entry in step.env}
+    for what, texts in given.items():
+        if any("\0" in text for text in texts):
+            raise errdefs.invalid(f"the step's {what} has a zero byte in it")
 
 
 def attach(start: Start) -> socket.socket:
