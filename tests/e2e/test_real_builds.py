@@ -245,8 +245,7 @@ def test_compiled_in_one_stage_and_run_in_another(
     assert built.code == 0, built
     assert "compiling main.c" in built.out
     assert run(docker, "p") == "compiled: once"
-    (image,) = daemon.get("/images/p/json").json["RootFS"]["Layers"]
-    assert image
+    assert len(daemon.get("/images/p/json").json["RootFS"]["Layers"]) == 1
     # The step is done anew, and finds what it has cached; whatever client asks.
     (folder / "more.c").write_text("int more;\n")
     built = wherry.run("build", *NO_NETWORK, "-t", "p", "--build-arg", "GREETING=once", str(folder))
@@ -268,43 +267,41 @@ def test_a_cache_mount_outlives_a_build(docker: Program, wherry: Program) -> Non
     for number, program in enumerate((docker, wherry, docker), 1):
         program.ok("build", "-q", "-t", "counted", "-", stdin=text.format(number).encode())
         assert run(docker, "counted", "wc", "-l", "/seen") == f"{number} /seen"
-    listed = wherry.ok("builder", "ls")
-    assert 'cached mount with id "count"' in listed or "count" in listed
+    assert 'cached mount with id "count"' in wherry.ok("builder", "ls")
     wherry.ok("builder", "prune", "-af")
     docker.ok("build", "-q", "-t", "counted", "-", stdin=text.format(9).encode())
     assert run(docker, "counted", "cat", "/seen") == "9"
 
 
 def test_secrets_leave_no_trace(wherry: Program, daemon: Daemon, tmp_path: Path) -> None:
-    secret = "a-sécret-that-nobody-may-find"
-    (tmp_path / "token").write_text(secret)
-    text = (
-        "FROM box\n"
-        "RUN --mount=type=secret,id=token --mount=type=secret,id=env,env=TOKEN "
-        f'test "$(cat /run/secrets/token)" = {secret} && test "$TOKEN" = from-the-environment '
-        "&& id -u > /uid\n"
-        "USER 1000\n"
-        "RUN --mount=type=secret,id=token,uid=1000,target=/t cat /t | wc -c\n"
-        'RUN test ! -e /run/secrets/token && test -z "$TOKEN"\n'
-    ).replace(secret, secret.replace("-", "'-'"))
-    with_token = Program(
-        wherry.name, wherry.path, wherry.address, {"TOKEN": "from-the-environment"}
-    )
+    """Neither value is anywhere but in the steps; the Dockerfile knows them in another spelling."""
+    in_file, in_variable = "a-sécret-in-a-file", "a-secret-in-a-variable"
+    (tmp_path / "token").write_text(in_file)
+    text = f"""\
+FROM box
+RUN --mount=type=secret,id=token --mount=type=secret,id=env,env=TOKEN \\
+    test "$(cat /run/secrets/token)" = {in_file.replace("-", "'-'")} && \\
+    test "$TOKEN" = {in_variable.replace("-", "'-'")}
+USER 1000
+RUN --mount=type=secret,id=token,uid=1000,target=/t test $(cat /t | wc -c) = {len(in_file) + 1}
+RUN test ! -e /run/secrets/token && test -z "$TOKEN"
+"""
+    with_token = Program(wherry.name, wherry.path, wherry.address, {"TOKEN": in_variable})
     words = ("--secret", f"id=token,src={tmp_path}/token", "--secret", "id=env,env=TOKEN")
-    built = with_token.run("build", "--progress", "plain", *words, "-t", "s", "-",
-                           stdin=text.encode())  # fmt: skip
+    built = with_token.run("build", *words, "-t", "s", "-", stdin=text.encode())
     assert built.code == 0, built
     history = wherry.ok("history", "--no-trunc", "s")
-    listed = wherry.ok("builder", "ls")
-    for said in (built.out, built.err, history, listed, daemon.log.read_text()):
-        assert secret not in said
-        assert "from-the-environment" not in said.replace(text, "")[:0]
-    for parent, _, names in os.walk(daemon.data):
-        for name in names:
-            assert secret.encode() not in Path(parent, name).read_bytes(), name
-    missing = wherry.run(
-        "build", "-", stdin=b"FROM box\nRUN --mount=type=secret,id=x,required true\n"
-    )
+    said = [built.out, built.err, history, wherry.ok("builder", "ls"), daemon.log.read_text()]
+    kept = [
+        Path(parent, name).read_bytes()
+        for parent, _, names in os.walk(daemon.data)
+        for name in names
+    ]
+    for value in (in_file, in_variable):
+        assert not any(value in text for text in said)
+        assert not any(value.encode() in data for data in kept)
+    required = b"FROM box\nRUN --mount=type=secret,id=x,required true\n"
+    missing = wherry.run("build", "-", stdin=required)
     assert missing.code == 1
     assert "secret x: not found" in missing.err
 
