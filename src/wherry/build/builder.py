@@ -39,6 +39,7 @@ from wherry.reference import Reference
 from wherry.reference import parse as parse_reference
 from wherry.spec.platform import Platform
 from wherry.spec.platform import parse as parse_platform
+from wherry.threads import to_thread
 
 _SECOND = 10**9
 _NETWORKS = frozenset(("", "default", "bridge", "none", "host"))
@@ -85,7 +86,7 @@ class Builder:
             self._warn(job)
             state = await Stages(job).build()
             wanted = names if _keeps_image(job) else []
-            made = await asyncio.to_thread(_commit, job, state, wanted)
+            made = await to_thread(_commit, job, state, wanted)
             return _built(made, wanted)
         finally:
             await self._close(opened, pins)
@@ -107,10 +108,10 @@ class Builder:
         dockerfile = sources.dockerfile
         given = {name: value for name, value in request.build_args.items() if value is not None}
         always = platform_arguments(self._around.host, platform, request.target, given)
-        meta = await asyncio.to_thread(
+        meta = await to_thread(
             global_arguments, dockerfile.meta_args, always, given, dockerfile.escape
         )
-        built = await asyncio.to_thread(plan, dockerfile, meta, request.target, request.contexts)
+        built = await to_thread(plan, dockerfile, meta, request.target, request.contexts)
         return Job(
             id=secrets.token_hex(8),
             request=request,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from wherry import errdefs
@@ -13,6 +12,7 @@ from wherry.build.job import Job
 from wherry.build.plan import OfImage
 from wherry.build.vertices import excerpt_of
 from wherry.errdefs import EngineError, Kind
+from wherry.threads import to_thread
 
 _ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 _WARNINGS_MAX = 1000
@@ -26,7 +26,7 @@ async def check_job(job: Job) -> None:
     except EngineError as error:
         raise DockerfileError(error.message, job.dockerfile.stages[0].location) from error
     around = await _surroundings(job)
-    findings = await asyncio.to_thread(check, job.dockerfile, settings, around)
+    findings = await to_thread(check, job.dockerfile, settings, around)
     for finding in findings[:_WARNINGS_MAX]:
         job.emit(warning_of(finding))
     if len(findings) > _WARNINGS_MAX:

@@ -34,6 +34,7 @@ from wherry.images.collector import Lease
 from wherry.images.making import keep_layer
 from wherry.metadata import LayerRecord
 from wherry.spec.digest import Digest
+from wherry.threads import to_thread
 
 _TAIL_LINES: Final = 20
 _TAIL_BYTES: Final = 1 << 14
@@ -174,7 +175,7 @@ async def _snapshot(job: Job, key: str, layers: tuple[Digest, ...]) -> AsyncIter
         await in_thread(lambda stop: snapshots.prepare(key, layers))
         yield
     finally:
-        await finish(asyncio.ensure_future(asyncio.to_thread(snapshots.remove, key)))
+        await finish(asyncio.ensure_future(to_thread(snapshots.remove, key)))
 
 
 def _step(step_id: str, prepared: Prepared, mounted: Sequence[StepMount]) -> RunStep:

@@ -28,6 +28,7 @@ from wherry.faults import fault
 from wherry.images.collector import Collector, Lease
 from wherry.metadata import BuildRecord, LayerRecord, Transaction
 from wherry.spec.digest import Digest
+from wherry.threads import to_thread
 
 OWNER = "build"
 """Whose leases builds have: those of a daemon that has died are ended at the next start."""
@@ -76,13 +77,13 @@ class Solver:
         flight = f"{step.key.digest}{step.salt if step.fresh else ''}"
         while True:
             if not step.fresh:
-                record = await asyncio.to_thread(self._known, step.key, lease)
+                record = await to_thread(self._known, step.key, lease)
                 if record is not None:
                     return Solved(record.diff_id, record.created_at, cached=True)
             with self._listening(flight, output):
                 record = await self._flights.join(flight, lambda: self._do(step, flight))
             # Between the two, a prune may have taken it: then it is done again.
-            if await asyncio.to_thread(lease.has_layer, record.diff_id):
+            if await to_thread(lease.has_layer, record.diff_id):
                 return Solved(record.diff_id, record.created_at, cached=False)
 
     def _known(self, key: CacheKey, lease: Lease) -> BuildRecord | None:
@@ -104,7 +105,7 @@ class Solver:
         with step.pins:
             async with held(self._collector) as lease:
                 layer = await step.work(lease, tell)
-                return await asyncio.to_thread(self._remember, step, layer)
+                return await to_thread(self._remember, step, layer)
 
     def _remember(self, step: Step, layer: LayerRecord) -> BuildRecord:
         now = time.time_ns()
@@ -138,9 +139,9 @@ class Solver:
 async def held(collector: Collector) -> AsyncIterator[Lease]:
     """A lease of a build's. Its end, which frees what nobody else holds, is never skipped."""
     context = collector.lease(OWNER)
-    lease = await asyncio.to_thread(context.__enter__)
+    lease = await to_thread(context.__enter__)
     try:
         yield lease
     finally:
-        ending = asyncio.ensure_future(asyncio.to_thread(context.__exit__, None, None, None))
+        ending = asyncio.ensure_future(to_thread(context.__exit__, None, None, None))
         await finish(ending)

@@ -50,6 +50,7 @@ from wherry.spec.digest import Digest
 from wherry.spec.image import CONFIG_MAX, LAYERS_MAX, encode
 from wherry.spec.platform import Platform
 from wherry.spec.platform import parse as parse_platform
+from wherry.threads import to_thread
 
 _TOLD_MAX: Final = 64 << 20
 """Characters that all stages of a build may have in their histories."""
@@ -272,7 +273,7 @@ class Steps:
         """
         if not (self._job.request.step_images and state.created):
             return
-        image_id, known = await asyncio.to_thread(self._step_image, state)
+        image_id, known = await to_thread(self._step_image, state)
         if known and plan is not None and not one.layer and not self._job.is_fresh(plan.stage.name):
             one.cached()
         one.image(image_id)

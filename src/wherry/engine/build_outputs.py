@@ -24,6 +24,7 @@ from wherry.images.image import ContainerUse
 from wherry.images.removal import remove_hidden
 from wherry.reference import Reference, parse
 from wherry.spec.digest import Digest
+from wherry.threads import to_thread
 
 if TYPE_CHECKING:
     from wherry.build.events import Built, Fetchable
@@ -156,7 +157,7 @@ class BuildOutputs:
             used = {use.image_id for use in self._uses()}
             change = self._stores.images.collector.change
             try:
-                await asyncio.to_thread(change, lambda tx: remove_hidden(tx, images, used))
+                await to_thread(change, lambda tx: remove_hidden(tx, images, used))
             except errdefs.EngineError as error:
                 log.warning("a build's image stays", extra={"fields": {"error": error.message}})
 

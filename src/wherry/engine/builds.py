@@ -16,6 +16,7 @@ from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.feed import borrow
 from wherry.engine.stores import STEP_SOCKETS, Stores
 from wherry.images.image import ContainerUse
+from wherry.threads import to_thread
 
 if TYPE_CHECKING:
     from wherry.build.events import Built, Event
@@ -129,7 +130,7 @@ class Builds:
             return await self._with_upload(wanted, context, emit)
 
     async def _tell(self, built: Built) -> None:
-        image = await asyncio.to_thread(self._stores.images.resolve, built.image)
+        image = await to_thread(self._stores.images.resolve, built.image)
         labels = image.config.config.labels
         self._stores.events.image(built.image, "create", built.image, labels)
         for tag in built.tags:

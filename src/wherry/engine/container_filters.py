@@ -1,6 +1,5 @@
 """Which containers a list shows."""
 
-import asyncio
 import functools
 import re
 from collections.abc import Callable, Iterable
@@ -13,6 +12,7 @@ from wherry.engine.roster import Roster
 from wherry.engine.runtime_spec import mounts
 from wherry.engine.stores import Stores
 from wherry.images.image import Image
+from wherry.threads import to_thread
 
 Test = Callable[[Container, str], bool]
 
@@ -162,7 +162,7 @@ async def _ancestors(stores: Stores, values: list[str]) -> dict[str, Image]:
     found: dict[str, Image] = {}
     for value in values:
         try:
-            found[value] = await asyncio.to_thread(stores.images.resolve, value)
+            found[value] = await to_thread(stores.images.resolve, value)
         except errdefs.EngineError:
             continue
     return found

@@ -27,6 +27,7 @@ from wherry.images.image import ContainerUse
 from wherry.linux.signals import parse_signal
 from wherry.shim.runtime import Exit, Task
 from wherry.spec.digest import Digest
+from wherry.threads import to_thread
 
 DEFAULT_STOP_TIMEOUT = 10
 _SIGKILL = 9
@@ -64,7 +65,7 @@ class Containers:
     ) -> CreateResponse:
         wish = creation.begin(self.roster, name, request, platform)
         try:
-            document, warnings = await asyncio.to_thread(creation.make, self._stores, wish)
+            document, warnings = await to_thread(creation.make, self._stores, wish)
         except BaseException:
             self.roster.release(wish.name, wish.id)
             raise
@@ -284,7 +285,7 @@ class Containers:
         container = self.roster.find(ref)
         if not size:
             return views.inspect(self._stores, container)
-        return await asyncio.to_thread(views.inspect_with_size, self._stores, container)
+        return await to_thread(views.inspect_with_size, self._stores, container)
 
     async def list(
         self,
@@ -295,7 +296,7 @@ class Containers:
     ) -> Sequence[ContainerSummary]:
         chosen = await container_filters.choose(self._stores, self.roster, all, limit, filters)
         if size:
-            return await asyncio.to_thread(views.summaries_with_size, self._stores, chosen)
+            return await to_thread(views.summaries_with_size, self._stores, chosen)
         return [views.summary(container) for container in chosen]
 
     def uses(self) -> Sequence[ContainerUse]:

@@ -1,6 +1,5 @@
 """What all that is kept takes on the disk: `GET /system/df`."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from wherry.engine.containers import Containers
 from wherry.engine.images import Images
 from wherry.engine.model import BuildCache, ContainerSummary, DiskUsage, ImageSummary
 from wherry.engine.stores import Stores
+from wherry.threads import to_thread
 
 if TYPE_CHECKING:
     from wherry.build.usage import CacheEntry
@@ -31,7 +31,7 @@ class Accounts:
         usage = DiskUsage()
         if "image" in kinds:
             usage.images = await self._image_rows()
-            usage.layers_size = await asyncio.to_thread(self._layers_size)
+            usage.layers_size = await to_thread(self._layers_size)
         if "container" in kinds:
             usage.containers = await self._container_rows()
         if "volume" in kinds:

@@ -10,7 +10,6 @@ One engine owns a data root; the daemon's lock sees to that. It installs no sign
 configures no logging.
 """
 
-import asyncio
 import contextlib
 
 from wherry import errdefs
@@ -32,6 +31,7 @@ from wherry.linux import cgroups
 from wherry.metadata import Database
 from wherry.shim.runtime import Runtime
 from wherry.snapshots import drivers
+from wherry.threads import to_thread
 
 
 class Engine:
@@ -57,14 +57,14 @@ class Engine:
             # The launcher loads its modules while the stores are opened.
             await runtime.open()
             undo.push_async_callback(runtime.close)
-            stores = await asyncio.to_thread(_open_stores, settings, runtime)
+            stores = await to_thread(_open_stores, settings, runtime)
             undo.callback(stores.database.close)
             runtime.foresee(usual_container(stores.host, settings))
             engine_id = await stores.database.read_async(lambda tx: tx.data_root_id)
             engine = cls(stores, engine_id)
             undo.push_async_callback(engine.containers.close)
             await recovery.recover(stores, engine.containers)
-            await asyncio.to_thread(stores.images.recover)
+            await to_thread(stores.images.recover)
             undo.pop_all()
         return engine
 
@@ -83,7 +83,7 @@ class Engine:
         await self._workshop.close()
         await self._stores.settle()
         await self._stores.runtime.close()
-        await asyncio.to_thread(self._stores.database.close)
+        await to_thread(self._stores.database.close)
 
 
 def _open_stores(settings: Settings, runtime: Runtime) -> Stores:

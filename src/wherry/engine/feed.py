@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
 
 from wherry import errdefs
+from wherry.threads import to_thread
 
 # So much may lie between the two: enough that neither waits for each small piece.
 _HIGH = 1024 * 1024
@@ -38,7 +39,7 @@ async def reading(
     Leaving this before it is done breaks the upload off, and waits until the thread has noticed.
     """
     file, abandon, filling = borrow(source)
-    work = asyncio.create_task(asyncio.to_thread(_read_and_close, file, read))
+    work = asyncio.create_task(to_thread(_read_and_close, file, read))
     try:
         yield work
     finally:

@@ -28,6 +28,7 @@ from wherry.reference import Reference, parse
 from wherry.spec import platform as platforms
 from wherry.spec.digest import Digest
 from wherry.spec.image import RunConfig
+from wherry.threads import to_thread
 
 # Each upload has a thread that waits for its bytes. Half of the daemon's are for everything else,
 # however many clients send nothing; further uploads wait for their turn.
@@ -49,28 +50,28 @@ class Images:
         digests: bool,
         shared_size: bool,
     ) -> Sequence[ImageSummary]:
-        images = await asyncio.to_thread(self._stores.images.list, steps=all)
+        images = await to_thread(self._stores.images.list, steps=all)
         chosen = image_filters.choose(images, filters)
         rows = [image_views.summary(image) for image in chosen]
         if shared_size:
-            await asyncio.to_thread(_add_shared_sizes, self._stores, rows, chosen, images)
+            await to_thread(_add_shared_sizes, self._stores, rows, chosen, images)
         return rows
 
     async def inspect(self, ref: str) -> ImageInspect:
-        image = await asyncio.to_thread(self._stores.images.resolve, ref)
+        image = await to_thread(self._stores.images.resolve, ref)
         return image_views.inspect(image, self._stores.snapshots.name)
 
     async def history(self, ref: str) -> Sequence[ImageHistoryItem]:
-        return await asyncio.to_thread(_history, self._stores, ref)
+        return await to_thread(_history, self._stores, ref)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         name = f"{repo}:{tag}" if tag else repo
-        image_id = await asyncio.to_thread(_tag, self._stores, ref, name)
+        image_id = await to_thread(_tag, self._stores, ref, name)
         await self._tell([image_id], "tag", parse(name).tagged().familiar())
 
     async def delete(self, ref: str, force: bool, noprune: bool) -> Sequence[ImageDeleteItem]:
         # `noprune` keeps untagged parents: an image here has no parent images.
-        gone, removed = await asyncio.to_thread(_delete, self._stores, ref, force, self._uses())
+        gone, removed = await to_thread(_delete, self._stores, ref, force, self._uses())
         for item in removed:
             if isinstance(item, Untagged):
                 self._stores.events.image(gone.id, "untag", gone.id, gone.labels)
@@ -109,7 +110,7 @@ class Images:
         return self._save(refs)
 
     async def _save(self, refs: Sequence[str]) -> AsyncIterator[bytes]:
-        meant = await asyncio.to_thread(self._stores.images.meant, refs)
+        meant = await to_thread(self._stores.images.meant, refs)
         async with contextlib.aclosing(outflow(self._stores.images.save(refs))) as pieces:
             yield await anext(pieces)
             await self._tell(meant, "save")
@@ -122,7 +123,7 @@ class Images:
             platforms.parse(request.platform) if request.platform else platforms.host(),
             _import_name(request.repo, request.tag),
             request.message,
-            await asyncio.to_thread(_configured, request.changes),
+            await to_thread(_configured, request.changes),
         )
         make = functools.partial(_import, self._stores, described)
         async with self._uploads, reading(stream, make) as work:
@@ -134,7 +135,7 @@ class Images:
 
     async def _tell(self, image_ids: Iterable[Digest], action: str, name: str = "") -> None:
         for image_id in image_ids:
-            labels = await asyncio.to_thread(_labels, self._stores, image_id)
+            labels = await to_thread(_labels, self._stores, image_id)
             self._stores.events.image(image_id, action, name or image_id, labels)
 
 

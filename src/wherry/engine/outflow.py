@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 
+from wherry.threads import to_thread
+
 
 async def outflow(source: Generator[bytes]) -> AsyncGenerator[bytes]:
     """The pieces of a generator that blocks, each made in a worker thread while the one before is
@@ -11,11 +13,11 @@ async def outflow(source: Generator[bytes]) -> AsyncGenerator[bytes]:
     Whoever stops in between, closed or cancelled, waits for the piece that is being made, and has
     closed `source` then.
     """
-    making = asyncio.create_task(asyncio.to_thread(next, source, b""))
+    making = asyncio.create_task(to_thread(next, source, b""))
     try:
         while piece := await asyncio.shield(making):
-            making = asyncio.create_task(asyncio.to_thread(next, source, b""))
+            making = asyncio.create_task(to_thread(next, source, b""))
             yield piece
     finally:
         await asyncio.gather(making, return_exceptions=True)
-        await asyncio.to_thread(source.close)
+        await to_thread(source.close)

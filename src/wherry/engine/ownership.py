@@ -12,22 +12,30 @@ from typing import Final
 from wherry import errdefs
 from wherry.errdefs import EngineError, Kind
 
-_FILE: Final = "wherryd.lock"
+LOCK_FILE: Final = "wherryd.lock"
 _MOST: Final = 4096
 
 
 class InUseError(EngineError):
     """Another has the folder: process `pid`, 0 if that is unknown, which has noted `notes`."""
 
-    def __init__(self, folder: Path, pid: int, notes: Mapping[str, str]) -> None:
-        who = "a program with an engine of its own" if "program" in notes else "another wherryd"
-        super().__init__(
-            Kind.CONFLICT,
-            f"{folder} is in use by {who}, process {pid or 'unknown'} "
-            "(stop it, or choose another folder)",
-        )
+    def __init__(self, message: str, folder: Path, pid: int, notes: Mapping[str, str]) -> None:
+        super().__init__(Kind.CONFLICT, message)
+        self.folder = folder
         self.pid = pid
         self.notes = notes
+
+
+def _in_use(folder: Path, file: int) -> InUseError:
+    pid, _, notes = _read(file)
+    who = "a program with an engine of its own" if "program" in notes else "another wherryd"
+    return InUseError(
+        f"{folder} is in use by {who}, process {pid or 'unknown'} "
+        "(stop it, or choose another folder)",
+        folder,
+        pid,
+        notes,
+    )
 
 
 class Lock:
@@ -44,7 +52,7 @@ class Lock:
 
         Raises InUseError if it is taken, EngineError if the folder can't be used.
         """
-        self._path = folder / _FILE
+        self._path = folder / LOCK_FILE
         try:
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._file = self._take(folder)
@@ -61,9 +69,9 @@ class Lock:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                pid, _, notes = _read(file)
+                error = _in_use(folder, file)
                 os.close(file)
-                raise InUseError(folder, pid, notes) from None
+                raise error from None
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.stat(self._path), os.fstat(file)):
                     return file

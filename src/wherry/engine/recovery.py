@@ -30,6 +30,7 @@ from wherry.engine.runtime_spec import build
 from wherry.engine.stores import STEP_SOCKETS, Stores, log
 from wherry.linux.mounts import BindRoot
 from wherry.shim.runtime import Exit, Task
+from wherry.threads import to_thread
 
 # What Docker answers for a container whose end nobody saw.
 _UNKNOWN_EXIT = 255
@@ -37,15 +38,15 @@ _UNKNOWN_EXIT = 255
 
 async def recover(stores: Stores, containers: Containers) -> None:
     """Bring the containers in memory to the truth, and remove what a crash left half done."""
-    await asyncio.to_thread(stores.snapshots.recover)
+    await to_thread(stores.snapshots.recover)
     # First of all what nobody knows, build steps above all: before their files are taken from them.
     records = await stores.database.read_async(lambda tx: tx.containers())
     await _end_strangers(stores, {record.id for record in records})
-    documents = await asyncio.to_thread(_clean, stores)
+    documents = await to_thread(_clean, stores)
     for document in documents:
         containers.roster.add(Container(document))
     for container_id in await _end_strangers(stores, {document.id for document in documents}):
-        await asyncio.to_thread(removal.finish, stores, container_id)
+        await to_thread(removal.finish, stores, container_id)
     await asyncio.gather(*(_adopt(stores, containers, one) for one in containers.roster))
 
 
@@ -144,7 +145,7 @@ async def _end_strangers(stores: Stores, known: set[str]) -> list[str]:
                 await found.kill(9)
             await found.wait()
             found.close()
-        await asyncio.to_thread(_sweep_cgroup, stores, container_id)
+        await to_thread(_sweep_cgroup, stores, container_id)
     return strangers
 
 
@@ -163,7 +164,7 @@ async def _adopt(stores: Stores, containers: Containers, container: Container) -
         await containers.resume(container, found)
         return
     if found is None:
-        await asyncio.to_thread(_sweep_cgroup, stores, container.id)
+        await to_thread(_sweep_cgroup, stores, container.id)
         stores.runtime.forget(container.id)
         if life.status != RUNNING:
             return

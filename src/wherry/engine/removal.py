@@ -9,7 +9,6 @@
 A crash after 1 leaves a record that says so: recovery does the rest.
 """
 
-import asyncio
 import shutil
 
 from wherry import errdefs
@@ -19,6 +18,7 @@ from wherry.engine.roster import Roster
 from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.spec.digest import Digest
+from wherry.threads import to_thread
 
 
 class Remover:
@@ -49,7 +49,7 @@ class Remover:
 
     async def _finish(self, container_id: str) -> None:
         try:
-            await asyncio.to_thread(finish, self._stores, container_id)
+            await to_thread(finish, self._stores, container_id)
         except (errdefs.EngineError, OSError) as error:
             # Its record stays, marked: the next start of the daemon tries again.
             log.warning("container %s: removing what is left: %s", container_id[:12], error)

@@ -1,7 +1,5 @@
 """From a created or ended container to a running one, and from a running one to its end."""
 
-import asyncio
-
 from wherry import errdefs
 from wherry.engine import networking
 from wherry.engine.container import Container
@@ -14,6 +12,7 @@ from wherry.faults import fault
 from wherry.linux.mounts import RootMount
 from wherry.shim.runtime import Exit, Start, StartError, Task
 from wherry.spec.runtime import Spec
+from wherry.threads import to_thread
 
 # Where nothing better is known of why a container did not start; Docker's number.
 _FAILED_START = 128
@@ -55,7 +54,7 @@ class Starter:
 
     async def _start(self, container: Container) -> None:
         document = container.document
-        rootfs, spec = await asyncio.to_thread(self._prepare, document)
+        rootfs, spec = await to_thread(self._prepare, document)
         plan = read_log_config(document.host_config.log_config)
         start = Start(
             id=document.id,
@@ -151,5 +150,5 @@ class Starter:
             log.error("container %s: its end was not recorded: %s", container.id[:12], error)
             return
         fault("container.exit.after-record")
-        await asyncio.to_thread(self._stores.runtime.forget, container.id)
+        await to_thread(self._stores.runtime.forget, container.id)
         fault("container.exit.after-forget")

@@ -26,6 +26,7 @@ from wherry.engine.model import (
     VersionPlatform,
 )
 from wherry.engine.stores import Stores
+from wherry.threads import to_thread
 
 API_VERSION = "1.51"
 MIN_API_VERSION = "1.24"
@@ -96,7 +97,7 @@ class System:
 
     async def info(self) -> SystemInfo:
         stores, host = self._stores, self._stores.host
-        images = await asyncio.to_thread(stores.images.list)
+        images = await to_thread(stores.images.list)
         states = [container.document.life.status for container in self._containers.roster]
         missing = host.missing_limits
         name, version = _operating_system()

@@ -17,6 +17,7 @@ from wherry.linux.inotify import DirectoryWatch
 from wherry.logs import files
 from wherry.logs.entries import Renderer, Wanted
 from wherry.logs.files import LogFile
+from wherry.threads import to_thread
 
 __all__ = ["Wanted", "read"]
 
@@ -107,7 +108,7 @@ class _Reader:
         """All whole lines of a file, up to the offset `end` if there is one."""
         while not self._renderer.past_until:
             if file.behind() > _INLINE:
-                chunk = await asyncio.to_thread(self._step, file, end)
+                chunk = await to_thread(self._step, file, end)
             else:
                 chunk = self._step(file, end)
             if chunk is None:

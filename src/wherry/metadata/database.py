@@ -16,6 +16,7 @@ from wherry.closing import Closing
 from wherry.metadata import schema
 from wherry.metadata.transaction import Transaction
 from wherry.metadata.writer import Writer
+from wherry.threads import to_thread
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ class Database(Closing):
 
     async def read_async(self, fn: Callable[[Transaction], T]) -> T:
         """`read` for the event loop, which goes on meanwhile."""
-        return await asyncio.to_thread(self.read, fn)
+        return await to_thread(self.read, fn)
 
     async def write_async(self, fn: Callable[[Transaction], T], durable: bool = True) -> T:
         """`write` for the event loop, which goes on meanwhile.

@@ -24,6 +24,7 @@ from wherry.shim.hanging import await_end, end_shim
 from wherry.shim.order import Details, Order, encode
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
+from wherry.threads import to_thread
 
 __all__ = ["Attach", "Exit", "Notes", "Runtime", "Start", "StartError", "Task"]
 
@@ -179,7 +180,7 @@ class Runtime:
         self._closing = True
         self._let_go()
         if self._process:
-            await asyncio.to_thread(self._process.wait)
+            await to_thread(self._process.wait)
         with contextlib.suppress(errdefs.EngineError, OSError):
             # Shims that go on keep it, and so does another daemon's launcher.
             self._cgroups.remove(self.shim_cgroup, timeout=0)
@@ -229,7 +230,7 @@ class Runtime:
         except (TimeoutError, asyncio.CancelledError) as error:
             with ours.dup() as end:
                 task.close()
-                await asyncio.to_thread(self._give_up, start, end)
+                await to_thread(self._give_up, start, end)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise StartError(
@@ -241,7 +242,7 @@ class Runtime:
             ) from error
         except ConnectionError:
             task.close()
-            await asyncio.to_thread(self._sweep, start.spec["linux"]["cgroupsPath"])
+            await to_thread(self._sweep, start.spec["linux"]["cgroupsPath"])
             self.forget(start.id)
             raise
         except BaseException:
@@ -378,8 +379,8 @@ class Runtime:
             except TimeoutError:
                 # Its start hangs, or it was stopped: nobody could ever reach its container.
                 task.close()
-                await asyncio.to_thread(end_shim, lambda: _connect(run_dir), 0.0)
-        return await asyncio.to_thread(self._bury, container_id)
+                await to_thread(end_shim, lambda: _connect(run_dir), 0.0)
+        return await to_thread(self._bury, container_id)
 
     def mountpoints(self, container_id: str) -> Notes | None:
         """Which mount points its start has made in its root, if it was to note them.
@@ -410,7 +411,7 @@ class Runtime:
             shutil.rmtree(run_dir, ignore_errors=True)
 
     def _mourn(self, task: Task) -> "asyncio.Task[Exit]":
-        return asyncio.create_task(asyncio.to_thread(self._bury_lost, task.id))
+        return asyncio.create_task(to_thread(self._bury_lost, task.id))
 
     def _bury_lost(self, container_id: str) -> Exit:
         return self._bury(container_id) or _lost_exit()

@@ -38,6 +38,7 @@ from wherry.engine.document import timestamp
 from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.snapshots.tree import usage_of
+from wherry.threads import to_thread
 
 _FILES: Final = "files"
 _ABOUT: Final = "about.json"
@@ -118,7 +119,7 @@ class CacheStore:
             folder.about.used = time.time_ns()
             folder.about.uses += 1
             try:
-                await asyncio.to_thread(_write_about, self._root / folder.name, folder.about)
+                await to_thread(_write_about, self._root / folder.name, folder.about)
             except errdefs.EngineError as error:
                 log.warning("build cache %s: %s", folder.about.id, error.message)
         async with self._changed:
@@ -172,7 +173,7 @@ class CacheStore:
         """Every folder with its size, sorted by ID."""
         await self._load()
         folders = sorted(self._folders.values(), key=lambda folder: folder.name)
-        return await asyncio.to_thread(lambda: [self._entry(folder) for folder in folders])
+        return await to_thread(lambda: [self._entry(folder) for folder in folders])
 
     def _entry(self, folder: Folder) -> CacheEntry:
         about = folder.about

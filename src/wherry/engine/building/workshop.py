@@ -6,7 +6,6 @@ to answer soon after their start.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from wherry import errdefs
 from wherry.spec import platform as platforms
+from wherry.threads import to_thread
 
 if TYPE_CHECKING:
     from wherry.build.builder import Builder
@@ -54,13 +54,13 @@ class Workshop:
         self, request: BuildRequest, context: BinaryIO | None, emit: Callable[[Event], None]
     ) -> Built:
         """See `build.builder.Builder`."""
-        tools = await asyncio.to_thread(self._open)
+        tools = await to_thread(self._open)
         return await tools.builder.build(request, context, emit)
 
     async def cache(self) -> Sequence[CacheEntry]:
         """What builds have left for the next: records, then cache mounts."""
-        tools = await asyncio.to_thread(self._open)
-        records = await asyncio.to_thread(tools.records.entries)
+        tools = await to_thread(self._open)
+        records = await to_thread(tools.records.entries)
         return [*records, *await tools.folders.entries()]
 
     async def prune(self, request: PruneRequest, kept: Collection[Digest] = ()) -> Pruned:
@@ -68,13 +68,13 @@ class Workshop:
         from wherry.build.cache import choose
         from wherry.build.usage import Pruned
 
-        tools = await asyncio.to_thread(self._open)
+        tools = await to_thread(self._open)
         free = shutil.disk_usage(self._folder).free
         chosen = choose(await self.cache(), request, free)
         folders = {entry.id: entry.size for entry in chosen if entry.type == _FOLDER}
         records = [entry.id for entry in chosen if entry.type != _FOLDER]
         gone = await tools.folders.remove(folders)
-        freed = await asyncio.to_thread(tools.records.remove, records, kept) if records else 0
+        freed = await to_thread(tools.records.remove, records, kept) if records else 0
         return Pruned((*records, *gone), freed + sum(folders[one] for one in gone))
 
     async def close(self) -> None:
@@ -131,7 +131,7 @@ class LocalImages:
         from wherry.build.protocols import Base
 
         try:
-            image = await asyncio.to_thread(self._stores.images.resolve, name)
+            image = await to_thread(self._stores.images.resolve, name)
         except errdefs.EngineError as error:
             if error.kind is not errdefs.Kind.NOT_FOUND:
                 raise
