@@ -391,10 +391,14 @@ async def test_load_streams_in_and_out(served) -> None:
     writer.close()
 
 
-async def test_load_of_what_is_no_archive_has_a_status(served) -> None:
+async def test_load_of_what_is_no_archive_tells_it_in_its_stream_too(served) -> None:
+    """As dockerd does: docker-py knows a failed load by this line alone."""
     answer = await served.call("POST", "/images/load", b"bad")
-    assert answer.status == 400
-    assert message(answer) == "this is not an archive of images"
+    assert answer.status == 200
+    assert msgspec.json.decode(answer.body) == {
+        "error": "this is not an archive of images",
+        "errorDetail": {"message": "this is not an archive of images"},
+    }
 
 
 async def test_load_tells_late_errors_in_its_stream(served) -> None:

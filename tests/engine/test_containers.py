@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -558,6 +559,17 @@ async def test_list(house) -> None:
             await names(house, **filters)
     with pytest.raises(EngineError, match="No such container"):
         await names(house, before=["nobody"])
+
+
+async def test_volumes_are_refused_where_nothing_else_is_mounted(house, tmp_path: Path) -> None:
+    """docker-py names in Volumes what it binds."""
+    volumes = {"/data": EmptyObject(), "/tmp/": EmptyObject()}
+    binds, tmpfs = [f"{tmp_path}:/data"], {"/tmp": ""}
+    await create(house, "web", volumes=volumes, binds=binds, tmpfs=tmpfs)
+    assert (await house.containers.inspect("web", False)).config.volumes == volumes
+    with pytest.raises(EngineError, match=r"Volumes: anonymous .* \(/tmp/\)") as caught:
+        await create(house, "other", volumes=volumes, binds=binds)
+    assert caught.value.kind is Kind.NOT_IMPLEMENTED
 
 
 async def test_lists_by_ports(house) -> None:

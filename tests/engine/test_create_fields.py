@@ -72,7 +72,6 @@ def test_values_that_ask_for_nothing_are_accepted(accepted: dict[str, object]) -
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ({"Volumes": {"/data": {}}}, "Volumes"),
         ({"MacAddress": "02:42:ac:11:00:02"}, "MacAddress"),
         ({"Healthcheck": {"Test": ["CMD", "true"]}}, "Healthcheck"),
         ({"OnBuild": ["RUN true"]}, "OnBuild"),

@@ -77,6 +77,7 @@ def test_log_options(config: LogConfig, expected: tuple[str, int, int]) -> None:
     ("config", "kind"),
     [
         (LogConfig(type="syslog"), Kind.NOT_IMPLEMENTED),
+        (LogConfig(type="nonsense"), Kind.INVALID_ARGUMENT),
         (LogConfig(config={"compress": "true"}), Kind.NOT_IMPLEMENTED),
         (LogConfig(config={"labels": "a"}), Kind.NOT_IMPLEMENTED),
         (LogConfig(config={"bogus": "a"}), Kind.INVALID_ARGUMENT),

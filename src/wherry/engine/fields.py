@@ -45,10 +45,6 @@ REFUSED: dict[type[Struct], dict[str, tuple[Accepts, str]]] = {
     ContainerConfig: {
         "healthcheck": (_no_healthcheck, "health checks are not supported yet"),
         "args_escaped": (_nothing, _WINDOWS),
-        "volumes": (
-            _nothing,
-            "anonymous volumes are not supported yet; bind a directory of the host, or use a tmpfs",
-        ),
         "mac_address": (_nothing, _BRIDGE),
         "on_build": (_nothing, "it belongs to an image, not to a container"),
     },
@@ -85,7 +81,7 @@ HONOURED: dict[type[Struct], frozenset[str]] = {
             *("hostname", "domainname", "user", "attach_stdin", "attach_stdout", "attach_stderr"),
             *("exposed_ports", "tty", "open_stdin", "stdin_once", "env", "cmd", "image"),
             *("working_dir", "entrypoint", "network_disabled", "labels", "stop_signal"),
-            *("stop_timeout", "shell"),
+            *("stop_timeout", "shell", "volumes"),
         }
     ),
     HostConfig: frozenset(

@@ -9,6 +9,10 @@ from wherry.engine.model import LogConfig
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kKmMgGtTpP])?[iI]?[bB]?")
 _MAX_SIZE = 1 << 50  # a petabyte: it stays a number that everybody can count with
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+# Docker's further drivers.
+_LATER = (
+    *("local", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "etwlogs", "gcplogs"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,12 @@ class LogPlan:
 def read_log_config(config: LogConfig) -> LogPlan:
     """Raises InvalidArgument, or NotImplemented for a driver or an option that isn't there yet."""
     driver = config.type or "json-file"
-    if driver not in ("json-file", "none"):
+    if driver not in ("json-file", "none", *_LATER):
+        # Any other name is a plugin's to dockerd, and there are none.
+        raise errdefs.invalid(
+            f'error looking up logging plugin {driver}: plugin "{driver}" not found'
+        )
+    if driver in _LATER:
         raise errdefs.not_implemented(
             f"HostConfig.LogConfig.Type {driver}: only json-file and none are supported yet"
         )

@@ -1,5 +1,6 @@
 """A create request, judged and completed: what `inspect` shows later, and all warnings."""
 
+import os
 from dataclasses import dataclass
 
 import msgspec
@@ -54,6 +55,7 @@ def settle(
     namespaces.check_sysctls(host_config)
     read_log_config(host_config.log_config)
     planned = mounts.plan(host_config)
+    _refuse_volumes(config, planned)
     sources.check(planned)
     mounts.check_propagation(planned, _mountinfo)
     config.hostname = networking.hostname(config, host_config, host.hostname, short_id)
@@ -86,6 +88,18 @@ def _fill_in(config: HostConfig, host: Host, settings: Settings) -> None:
         config.masked_paths = list(security.MASKED_PATHS)
     if config.readonly_paths is None:
         config.readonly_paths = list(security.READONLY_PATHS)
+
+
+def _refuse_volumes(config: ContainerConfig, planned: Planned) -> None:
+    """A path among `Volumes` becomes a volume only where nothing else is mounted on it, and many
+    clients name there all that they mount."""
+    mounted = {mount["destination"] for mount in planned.mounts}
+    for path in sorted(config.volumes or ()):
+        if os.path.normpath(path) not in mounted:
+            raise errdefs.not_implemented(
+                f"Volumes: anonymous volumes are not supported yet ({path}); bind a directory of "
+                "the host, or use a tmpfs"
+            )
 
 
 def _log_config(asked: LogConfig, settings: Settings) -> LogConfig:

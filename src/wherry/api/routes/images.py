@@ -72,8 +72,12 @@ def _as_before_1_50(image: ImageInspect, version: tuple[int, int]) -> dict[str, 
 async def load(call: Call) -> Answer:
     quiet = parameters.flag(call.request.query, "quiet")
     messages = call.backend.images.load(aiter(call.request.body), quiet)
-    # The first message decides the status: an archive that is none is refused with one.
-    first = await anext(messages, None)
+    try:
+        # The head waits as long: many clients send no more of an archive once they have it.
+        first = await anext(messages, None)
+    except errdefs.EngineError as error:
+        # Not with a status of its own: dockerd has none, and clients look for the line.
+        return Reply(200, _line(_failure(error)), {"Content-Type": JSON})
     return Stream(200, _lines(first, messages), {"Content-Type": JSON})
 
 
@@ -135,10 +139,13 @@ async def _lines(
         async for message in rest:
             yield _line(message)
     except errdefs.EngineError as error:
-        detail = ErrorDetail(message=error.message)
-        yield _line(JSONMessage(error=error.message, error_detail=detail))
+        yield _line(_failure(error))
     finally:
         await _close(rest)
+
+
+def _failure(error: errdefs.EngineError) -> JSONMessage:
+    return JSONMessage(error=error.message, error_detail=ErrorDetail(message=error.message))
 
 
 async def _close(pieces: AsyncIterator[object]) -> None:

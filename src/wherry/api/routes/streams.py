@@ -1,5 +1,6 @@
 """What flows from and to a container: logs, attach, wait."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -19,6 +20,9 @@ from wherry.engine.model import (
     WaitError,
     WaitResult,
 )
+
+# docker-py reads the answer's head through a buffer, and what comes along with it is lost to it.
+_HEAD_START = 0.01
 
 CONDITIONS = ("not-running", "next-exit", "removed")
 
@@ -59,6 +63,8 @@ async def attach(call: Call) -> Answer:
 
     async def takeover(wire: Wire) -> None:
         relay = Relay(wire, options.stdin, detector)
+        if attached.history is not None:
+            await asyncio.sleep(_HEAD_START)
         await carry(wire, attached, relay)
         if relay.detached:
             await call.backend.containers.detached(ref)
