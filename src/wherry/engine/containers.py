@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 
 from wherry import errdefs
@@ -57,6 +58,7 @@ class Containers:
         self._starter = Starter(stores, self.roster)
         self._remover = Remover(stores, self.roster)
         self._watchers: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     # --- from nothing to running --------------------------------------------------------------
 
@@ -102,7 +104,13 @@ class Containers:
         """See a running container to its end, whatever becomes of the caller."""
         task = asyncio.create_task(self._see_to_its_end(container, container.running_task()))
         self._watchers.add(task)
-        task.add_done_callback(self._watchers.discard)
+        task.add_done_callback(functools.partial(self._watched, container))
+
+    def _watched(self, container: Container, watcher: asyncio.Task[None]) -> None:
+        self._watchers.discard(watcher)
+        if watcher.cancelled() and container.running and not self._closing:
+            # A loop that is to end cancels all there is; the program may yet stop what it started.
+            self.watch(container)
 
     async def _see_to_its_end(self, container: Container, task: Task) -> None:
         await self._starter.watch(container, task)
@@ -308,6 +316,7 @@ class Containers:
 
     async def close(self) -> None:
         """Let go of what runs; it goes on."""
+        self._closing = True
         watchers = list(self._watchers)
         for watcher in watchers:
             watcher.cancel()

@@ -172,6 +172,9 @@ class Runtime:
     def _let_go(self) -> None:
         if self._launcher:
             asyncio.get_running_loop().remove_reader(self._launcher.fileno())
+            with contextlib.suppress(OSError):
+                # Else a process that this one has forked would keep it waiting.
+                self._launcher.shutdown(socket.SHUT_RDWR)
             self._launcher.close()
             self._launcher = None
 
