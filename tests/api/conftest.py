@@ -11,11 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from certificates import Certificates, issue
 from fakebuilds import FakeBuilds
 
 from wherry import errdefs
 from wherry.api.application import Api
 from wherry.api.http.server import Server
+from wherry.client.address import Address, UnixAddress
+from wherry.client.remote import TcpAddress
+from wherry.client.remote import TlsFiles as ClientFiles
+from wherry.daemon.credentials import TlsFiles
 from wherry.engine.events import Events, Listener
 from wherry.engine.model import (
     AttachedStream,
@@ -334,8 +339,11 @@ class Answer:
 class Served:
     """The API over a fake engine, and small ways to talk to it."""
 
-    def __init__(self, path: str, engine: FakeEngine, api: Api, server: Server) -> None:
-        self.path = path
+    def __init__(
+        self, way: str, address: Address, engine: FakeEngine, api: Api, server: Server
+    ) -> None:
+        self.way = way
+        self.address = address
         self.engine = engine
         self.api = api
         self.server = server
@@ -353,7 +361,16 @@ class Served:
         return frame(stream, data)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(self.path, limit=1 << 20)
+        return await asyncio.open_connection(sock=await self.dial(), limit=1 << 20)
+
+    async def dial(self) -> socket.socket:
+        """A connected socket; over TLS it is a thread that speaks to the server."""
+        link = await asyncio.to_thread(self.address.dial)
+        dialled = socket.socket(fileno=link.socket.detach())
+        if self.way == "tcp":
+            dialled.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 * 1024)
+            dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
+        return dialled
 
     async def call(
         self,
@@ -394,21 +411,60 @@ async def read_answer(reader: asyncio.StreamReader, method: str = "GET") -> Answ
     return Answer(status, headers, body)
 
 
+# What a connection is like, whatever it goes over.
+_OVER_ALL_WAYS = ("test_attach", "test_http_connection")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if name in _OVER_ALL_WAYS and "served" in metafunc.fixturenames:
+        metafunc.parametrize("served", ["unix", "tcp", "tls"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issue(tmp_path_factory.mktemp("certificates"))
+
+
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """The API on a unix socket, or on the way that a test's parameter says."""
+    way = getattr(request, "param", "unix")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "api.sock")
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
         engine = FakeEngine()
         api = Api(engine)
         server = Server(api)
-        await server.listen(listener)
-        yield Served(path, engine, api, server)
+        address: Address
+        if way == "unix":
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(path)
+            address = UnixAddress(path)
+            await server.listen(listener)
+        else:
+            listener = socket.socket()
+            # The kernel's buffers grow otherwise, and hide who waits for whom.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
+            listener.bind(("127.0.0.1", 0))
+            certs = request.getfixturevalue("certs") if way == "tls" else None
+            address = TcpAddress("127.0.0.1", listener.getsockname()[1], client_files(certs))
+            context = server_files(certs).context() if certs else None
+            await server.listen(listener, None if context is None else lambda: context)
+        yield Served(way, address, engine, api, server)
         await server.close(0.1)
         for task in engine.containers.tasks:
             task.cancel()
         await asyncio.gather(*engine.containers.tasks, return_exceptions=True)
+
+
+def client_files(certs: Certificates | None) -> ClientFiles | None:
+    if certs is None:
+        return None
+    return ClientFiles(str(certs.ca), str(certs.client.cert), str(certs.client.key), verify=True)
+
+
+def server_files(certs: Certificates) -> TlsFiles:
+    return TlsFiles(certs.server.cert, certs.server.key, certs.ca)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ async def docker(
 ) -> tuple[int, bytes, bytes]:
     process = await asyncio.create_subprocess_exec(
         "docker",
-        f"--host=unix://{served.path}",
+        f"--host={served.address}",
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

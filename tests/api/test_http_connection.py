@@ -236,9 +236,8 @@ async def test_a_start_goes_on_without_its_client(served, container) -> None:
 
 async def test_a_reset_is_survived(served) -> None:
     for _ in range(20):
-        raw = socket.socket(socket.AF_UNIX)
+        raw = await served.dial()
         raw.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(raw, served.path)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with contextlib.suppress(BlockingIOError):
             raw.send(request("GET", "/version"))

@@ -37,7 +37,7 @@ SKIM_SECONDS = 0.5
 HEAD_SECONDS = 60.0
 # Over TCP, who has left looks as who has only said all. Quick answers still go out to either; what
 # takes longer is given up, as Docker gives it up at once.
-TCP_PATIENCE = 5.0
+TCP_PATIENCE = 2.0
 
 
 class Connection(asyncio.Protocol):

@@ -10,6 +10,7 @@ MAX_CHUNK_LINE = 4 * 1024
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/(\d)\.(\d)")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
+_TLS = b"\x16"
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 
@@ -109,6 +110,8 @@ class RequestParser:
             at = len(data) - len(data[at:].lstrip(b"\r\n"))
         end = data.find(b"\r\n\r\n", at)
         if end < 0:
+            if data[at : at + 1] == _TLS:  # it would wait for an answer, and we for an empty line
+                raise HTTPError(400, "client sent a TLS handshake to an HTTP server")
             if len(data) - at > MAX_HEAD:
                 raise HTTPError(431, f"request head is larger than {MAX_HEAD} bytes")
             return at
