@@ -151,6 +151,8 @@ def refuse_zero_bytes(value: Struct, where: str = "") -> None:
     The kernel's names, paths and arguments end at one: what was checked and what is done would
     be two things.
     """
+    if b"\\u0000" not in msgspec.json.encode(value):
+        return
     for path, text in _texts(msgspec.to_builtins(value), where):
         if "\0" in text:
             raise errdefs.invalid(f"{path} has a zero byte in it: {text!r}")

@@ -104,8 +104,15 @@ def default_profile(
 ) -> Seccomp:
     """Docker's default profile for a container with these capabilities in its bounding set.
 
-    The arguments are those of `resolve`.
+    The arguments are those of `resolve`. It is the same for all who ask for the same: to be read.
     """
+    return _default_section(frozenset(capabilities), architecture, kernel)
+
+
+@functools.lru_cache(maxsize=64)
+def _default_section(
+    capabilities: frozenset[str], architecture: str | None, kernel: Kernel | None
+) -> Seccomp:
     section = resolve(_default(), capabilities, architecture, kernel)
     assert section is not None
     return section
