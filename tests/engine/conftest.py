@@ -60,6 +60,9 @@ class FakeTask:
     async def attach(self, attach: object) -> None:
         self.attached.append(attach)
 
+    async def gone(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
@@ -102,12 +105,19 @@ class FakeSnapshots:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.failure: errdefs.EngineError | None = None
+        self.secured: list[str] = []
 
     def prepare(self, key: str, stack: Sequence[Digest]) -> OverlayRoot:
         if self.failure is not None:
             raise self.failure
         (self.root / key / "upper").mkdir(parents=True)
         return self.mounts(key)
+
+    def secure(self, key: str) -> None:
+        self.secured.append(key)
+
+    def renew(self, key: str, stack: Sequence[Digest]) -> None:
+        (self.root / key / "upper").mkdir(parents=True, exist_ok=True)
 
     def mounts(self, key: str) -> OverlayRoot:
         if key not in self.keys():

@@ -20,6 +20,7 @@ async def create(house, name: str = "web", start: bool = True, auto_remove: bool
     container_id = (await house.containers.create(name, request, None)).id
     if start:
         await house.containers.start(container_id)
+        await house.stores.settle()  # the start was noted
     return container_id
 
 
@@ -112,12 +113,23 @@ async def test_a_removal_under_way_is_finished(house) -> None:
 
 
 async def test_a_record_without_a_snapshot_goes(house) -> None:
-    container_id = await create(house, start=False)
+    container_id = await create(house)
+    house.task(container_id).finish()
+    await (await house.containers.wait("web", "not-running")).result()
     house.snapshots.remove(container_id)
     after = await house.reopen()
     assert recorded(after) == []
     with pytest.raises(EngineError, match="No such container"):
         await state(after)
+    await after.close()
+
+
+async def test_of_what_never_ran_a_snapshot_is_made_anew(house) -> None:
+    container_id = await create(house, start=False)
+    house.snapshots.remove(container_id)
+    after = await house.reopen()
+    assert recorded(after) == after.snapshots.keys() == [container_id]
+    await after.containers.start("web")
     await after.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dataroots import fill
 
-from wherry.snapshots import directory as snapshots_directory
+from wherry.content import disk
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +29,4 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a power cut does is another room's business; waiting for it takes most of the time."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
-    monkeypatch.setattr(snapshots_directory, "syncfs", lambda fd: None)
+    monkeypatch.setattr(disk, "syncfs", lambda fd: None)

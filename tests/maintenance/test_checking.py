@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -210,6 +211,16 @@ def test_containers_that_lost_a_part(pristine: Pristine, tmp_path: Path) -> None
     kept = {path.name.split(".")[0]: path for path in (root / "set-aside").iterdir()}
     assert kept[f"container-{idle}"].read_bytes() == b'{"\xff'
     assert b'"web"' in kept[f"container-{web}"].read_bytes()
+
+
+def test_a_snapshot_that_the_daemon_makes_anew(pristine: Pristine, tmp_path: Path) -> None:
+    """A power cut may take it as long as nothing ran in it."""
+    root = copy(pristine("overlay"), tmp_path / "root")
+    idle = root / "snapshots/overlay/active" / (f"{CONTAINERS['idle']}" * 64)
+    (idle / "stack").unlink()
+    assert told(look(root)) == ""
+    shutil.rmtree(idle)
+    assert told(look(root)) == ""
 
 
 # --- the database -------------------------------------------------------------------------------

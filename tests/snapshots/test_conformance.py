@@ -3,10 +3,12 @@
 import concurrent.futures
 import io
 import os
+import shutil
 import stat
 import struct
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 import trees
@@ -364,6 +366,67 @@ def test_a_key_is_taken_once(store):
     store.snapshotter.remove("key")
     store.snapshotter.prepare("key", [])
     store.snapshotter.remove("key")
+
+
+def take_from(home: Path, part: str) -> None:
+    """As a power cut may, of what no sync has promised to keep."""
+    if part == "all of it":
+        shutil.rmtree(home)
+    elif part == "half of the stack":
+        (home / "stack").write_text((home / "stack").read_text()[:20])
+    elif (home / part).is_dir():
+        (home / part).rmdir()
+    else:
+        (home / part).unlink()
+
+
+@pytest.mark.parametrize("part", ["all of it", "stack", "half of the stack", "upper", "work"])
+def test_what_was_never_secured_is_made_anew(store, part):
+    if store.snapshotter.name == "native" and part != "all of it":
+        pytest.skip("it is brought to the disk at once")
+    stack = store.apply(BASE)
+    mount = store.snapshotter.prepare("key", stack)
+    usage = store.snapshotter.key_usage("key")
+    take_from(store.snapshotter.active_path("key"), part)
+    store.snapshotter.renew("key", stack)
+    assert store.snapshotter.mounts("key") == mount
+    assert store.snapshotter.key_usage("key") == usage
+    store.snapshotter.secure("key")
+    with store.mounted(mount) as root:
+        write(root, "etc/hostname", b"changed\n")
+    store.snapshotter.remove("key")
+
+
+def test_what_was_written_is_never_made_anew(store):
+    stack = store.apply(BASE)
+    mount = store.snapshotter.prepare("key", stack)
+    store.snapshotter.secure("key")
+    with store.mounted(mount) as root:
+        write(root, "precious", b"data")
+        before = trees.picture(root)
+    store.snapshotter.renew("key", stack)
+    (store.snapshotter.active_path("key") / "stack").write_text("damaged")
+    with pytest.raises(EngineError, match="file stack is damaged") as failure:
+        store.snapshotter.renew("key", stack)
+    assert kind_of(failure) is Kind.DATA_LOSS
+    with store.mounted(mount) as root:
+        assert trees.picture(root) == before
+    store.snapshotter.remove("key")
+
+
+def test_a_snapshot_is_secured_once(store, monkeypatch):
+    synced = []
+    store.snapshotter.prepare("key", store.apply(BASE))
+    monkeypatch.setattr(os, "fsync", synced.append)
+    store.snapshotter.secure("key")
+    first = len(synced)
+    assert first == (0 if store.snapshotter.name == "native" else 4)
+    store.snapshotter.secure("key")
+    assert len(synced) == first
+    store.snapshotter.remove("key")
+    store.snapshotter.prepare("key", [])
+    store.snapshotter.remove("key")
+    store.snapshotter.secure("key")
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "a/b", "-x", "x" * 129, "a\0b", "ä", "a\n"])

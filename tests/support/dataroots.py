@@ -17,7 +17,7 @@ import trees
 from layertars import archive, directory, file, hardlink, opaque, symlink, whiteout
 
 from wherry.content.store import ContentStore
-from wherry.engine.document import Document
+from wherry.engine.document import Document, Life
 from wherry.engine.model import ContainerConfig, HostConfig
 from wherry.images.store import ImageStore
 from wherry.images.unpacking import opener
@@ -146,6 +146,7 @@ def fill(root: Path, driver: str) -> None:
                 id=key, name=name, image=str(image.id), created="", created_ns=0, hostname="h",
                 layers=[str(layer) for layer in image.diff_ids], etc_of=key,
                 config=ContainerConfig(), host_config=HostConfig(),
+                life=Life(status="exited" if name == "web" else "created"),
             )  # fmt: skip
             stores.database.write(lambda tx, d=document: tx.put_container(d.record()))
             if name == "web":

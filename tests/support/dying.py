@@ -15,10 +15,10 @@ import json, os, sys
 from contextlib import closing
 from pathlib import Path
 from wherry import faults
-from wherry.snapshots import directory
+from wherry.content import disk
 
 os.fsync = lambda fd: None  # a killed process loses nothing that the kernel has
-directory.syncfs = lambda fd: None
+disk.syncfs = lambda fd: None
 
 class Turn(str):
     def __new__(cls, turn, log):

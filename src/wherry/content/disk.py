@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
 from wherry import errdefs
+from wherry.linux.sync import syncfs
 
 _STEP_MIN: Final = 1 << 20
 _STEP_MAX: Final = 1 << 26
@@ -104,8 +105,26 @@ def make_directory(path: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """Bring the names in `path` to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file's bytes, or a directory's names, to the disk."""
+    _sync(path, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Bring all to the disk that is on the file system of the directory. May raise OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncfs(fd)
     finally:
         os.close(fd)

@@ -17,6 +17,9 @@ MAX_CLIENTS = 63
 """Attached clients of one container: what a start can hand over in one message, beside its control
 socket; and each that does not read may cost the container's shim a megabyte."""
 
+# Its shim may stay longer, for clients that are slow to read; then its mounts are long gone.
+_LEAVING_SECONDS = 1.0
+
 
 class Container:
     """One container's state, changed only while `lock` is held.
@@ -38,6 +41,8 @@ class Container:
         self.task: Task | None = None
         self.ended = asyncio.Event()
         self.ended.set()
+        # See `securing`; None if it was not begun.
+        self.secured: asyncio.Future[None] | None = None
         self._starting: asyncio.Task[Task] | None = None
         self._waiting: list[Attach] = []
         self._clients: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -45,6 +50,7 @@ class Container:
         self._removed: asyncio.Future[WaitResult] | None = None
         self._end_error = ""
         self._staying = 0
+        self._leaving: Task | None = None
 
     @property
     def id(self) -> str:
@@ -103,11 +109,19 @@ class Container:
         life.exit_code, life.oom_killed = ended.code, ended.oom_killed
         life.finished_at, life.error = ended.finished_at, ended.error
         self._end_error = ended.error
-        self.task = None
+        self._leaving, self.task = self.task, None
         self.ended.set()
         if self._next_exit is not None:
             self._next_exit.set_result(self.result())
             self._next_exit = None
+
+    async def left(self) -> None:
+        """Wait a moment until its mounts are gone, after its end: they use its directories."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LEAVING_SECONDS):
+                    await leaving.gone()
 
     def gone(self) -> None:
         """It was removed: wake all who wait, for whatever."""

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from wherry import errdefs
-from wherry.engine import container_filters, creation, streams, views
+from wherry.engine import container_filters, creation, securing, streams, views
 from wherry.engine.container import Container
 from wherry.engine.model import (
     AttachedStream,
@@ -71,8 +71,10 @@ class Containers:
         except BaseException:
             self.roster.release(wish.name, wish.id)
             raise
-        self.roster.add(Container(document))
+        container = Container(document)
+        self.roster.add(container)
         self._events.container(document, "create")
+        securing.begin(self._stores, container)
         return CreateResponse(id=document.id, warnings=warnings)
 
     async def start(self, ref: str) -> None:

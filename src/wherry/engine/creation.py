@@ -5,8 +5,11 @@ The order of the durable changes is what recovery relies on::
     1. snapshot          a writable directory, still empty
     2. folder            /etc files
     3. the record        one transaction, durable: from here on the container exists
+    4. `secure`          the snapshot is brought to the disk, behind the answer (`securing`)
 
-Whatever a crash leaves of 1 and 2 has no record and was never started; it is removed.
+The record alone is waited for: 1 and 2 follow from it, and recovery makes anew what a power cut
+has taken of them. No program runs before 4, so this is never done to what a container has written.
+Whatever a crash leaves of 1 and 2 without a record was never started; it is removed.
 """
 
 import shutil

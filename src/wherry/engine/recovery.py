@@ -5,6 +5,7 @@
     yes      yes        alive     it runs                                adopted
     yes      yes        ended     it ended while nobody listened         exited, with its own code
     yes      yes        none      it was stopped, or the power went      exited
+    created  lacking    none      the power went before it was on disk   made anew
     yes      no         any       a removal got so far, or disk damage   removed
     marked   any        any       a removal was under way                removed
     no       yes        none      a creation got so far                  removed
@@ -25,7 +26,7 @@ from wherry import errdefs
 from wherry.engine import networking, removal
 from wherry.engine.container import Container
 from wherry.engine.containers import Containers
-from wherry.engine.document import REMOVING, RUNNING, Document, read_document, timestamp
+from wherry.engine.document import CREATED, REMOVING, RUNNING, Document, read_document, timestamp
 from wherry.engine.runtime_spec import build
 from wherry.engine.stores import STEP_SOCKETS, Stores, log
 from wherry.linux.mounts import BindRoot
@@ -59,10 +60,12 @@ def _clean(stores: Stores) -> list[Document]:
     for document in documents:
         if document.life.status == REMOVING:
             _finish_removal(stores, document)
-        elif document.id not in keys:
+        elif document.life.status != CREATED and document.id not in keys:
             log.warning("container %s has no snapshot any more: removed", document.id[:12])
             _finish_removal(stores, document)
         else:
+            if document.life.status == CREATED:
+                _renew_snapshot(stores, document)
             _mend_etc(stores, document)
             kept.append(document)
     known = {document.id for document in documents}
@@ -73,6 +76,18 @@ def _clean(stores: Stores) -> list[Document]:
             shutil.rmtree(stores.folder(folder), ignore_errors=True)
     shutil.rmtree(stores.settings.exec_root / STEP_SOCKETS, ignore_errors=True)
     return kept
+
+
+def _renew_snapshot(stores: Stores, document: Document) -> None:
+    """Make anew what a power cut has taken of it.
+
+    A creation does not wait for the disk to have it, since it follows from the record. A start
+    does: if this container did run, and it is the news of that which was lost, then all is there.
+    """
+    try:
+        stores.snapshots.renew(document.id, document.diff_ids)
+    except errdefs.EngineError as error:
+        log.warning("container %s: its snapshot: %s", document.id[:12], error.message)
 
 
 def _mend_etc(stores: Stores, document: Document) -> None:

@@ -9,6 +9,7 @@
 A crash after 1 leaves a record that says so: recovery does the rest.
 """
 
+import asyncio
 import shutil
 
 from wherry import errdefs
@@ -19,6 +20,9 @@ from wherry.engine.stores import Stores, log
 from wherry.faults import fault
 from wherry.spec.digest import Digest
 from wherry.threads import to_thread
+
+# Seconds until files are deleted: whatever the client does next has the disk for itself.
+_LATER = 0.05
 
 
 class Remover:
@@ -48,6 +52,7 @@ class Remover:
         self._stores.in_background(self._finish(container.id))
 
     async def _finish(self, container_id: str) -> None:
+        await asyncio.sleep(_LATER)
         try:
             await to_thread(finish, self._stores, container_id)
         except (errdefs.EngineError, OSError) as error:

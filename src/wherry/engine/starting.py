@@ -1,7 +1,7 @@
 """From a created or ended container to a running one, and from a running one to its end."""
 
 from wherry import errdefs
-from wherry.engine import networking
+from wherry.engine import networking, securing
 from wherry.engine.container import Container
 from wherry.engine.document import Document
 from wherry.engine.logging_options import read_log_config
@@ -67,7 +67,9 @@ class Starter:
             open_stdin=document.config.open_stdin,
             stdin_once=document.config.stdin_once,
             attaches=container.take_waiting(),
+            ready=securing.needed(self._stores, container),
         )
+        await container.left()
         fault("container.start.before-process")
         try:
             task = await container.attempt(self._stores.runtime.start(start))
@@ -77,7 +79,14 @@ class Starter:
             raise
         fault("container.start.after-process")
         container.began(task)
-        await self.save(container)
+        self._stores.in_background(self._note_start(container))
+
+    async def _note_start(self, container: Container) -> None:
+        """Write down that it runs, behind the answer: who finds its shim knows it as well."""
+        try:
+            await self.save(container)
+        except errdefs.EngineError as error:
+            log.error("container %s: its start was not recorded: %s", container.id[:12], error)
         fault("container.start.after-record")
 
     def _prepare(self, document: Document) -> tuple[RootMount, Spec]:
@@ -150,5 +159,5 @@ class Starter:
             log.error("container %s: its end was not recorded: %s", container.id[:12], error)
             return
         fault("container.exit.after-record")
-        await to_thread(self._stores.runtime.forget, container.id)
+        self._stores.runtime.forget(container.id)
         fault("container.exit.after-forget")

@@ -43,11 +43,12 @@ class Stores:
     def log_path(self, container_id: str) -> Path:
         return self.folder(container_id) / f"{container_id}-json.log"
 
-    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Let `work` go on by itself; `settle` waits for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def settle(self) -> None:
         """Return when nothing goes on in the background any more."""

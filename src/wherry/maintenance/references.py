@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from wherry.engine.document import read_document
+from wherry.engine.document import CREATED, Document, read_document
 from wherry.errdefs import EngineError, Kind
 from wherry.images.image import short
 from wherry.maintenance.findings import Findings, Problem
@@ -163,9 +163,13 @@ class References:
     def _container(self, record: ContainerRecord) -> None:
         shown = f"{record.id[:12]} ({record.name.removeprefix('/')})"
         try:
-            layers = read_document(record).diff_ids
+            document = read_document(record)
         except EngineError as error:
             self._unreadable(record, shown, error.message)
+            return
+        layers = document.diff_ids
+        if self._is_made_anew(document):
+            self._stands_on(shown, layers)
             return
         if record.id not in self._keys or self._root.snapshots is None:
             self.broken.containers[record.id] = self._findings.add(
@@ -195,6 +199,17 @@ class References:
             )
             self.broken.stacks[record.id] = layers, self._findings.add(problem)
         self._stands_on(shown, layers)
+
+    def _is_made_anew(self, document: Document) -> bool:
+        """Whether a power cut has taken a snapshot that nobody had written into: the daemon makes
+        another when it starts."""
+        if document.life.status != CREATED or self._root.snapshots is None:
+            return False
+        try:
+            self._root.snapshots.stack(document.id)
+        except EngineError as error:
+            return error.kind is Kind.NOT_FOUND
+        return False
 
     def _unreadable(self, record: ContainerRecord, shown: str, what: str) -> None:
         remedy = f"{_REPAIR} sets its record aside; wherryd keeps its files in set-aside/"

@@ -19,7 +19,10 @@ from wherry.linux.mounts import ImagesRoot, RootMountDocument, root_mount_from_j
 from wherry.shim.wire import VERSION, AttachFlags
 
 _FIELDS = 9
-_TRAITS = ("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "lends", "patient")
+_TRAITS = (
+    *("terminal", "shares_pids", "special", "open_stdin", "stdin_once", "lends", "patient"),
+    *("held", "keeps_mounts"),
+)
 
 
 @dataclass
@@ -28,7 +31,9 @@ class Order:
 
     `special`: not what a waiting child can become, see `libcontainer.create.expect`. `lends`: a
     root stands on images that the launcher mounts and lends (`lending`). `patient`: at the end,
-    clients are given all the time they want to take what is theirs. An empty
+    clients are given all the time they want to take what is theirs. `held`: the program is not to
+    run before the daemon has said `wire.GO`. `keeps_mounts`: the
+    kernel need not take down its mounts before it can say that the container has ended. An empty
     `log` path means that nothing is logged. `attaches` are in the order of their descriptors; those
     that come after them are the child's.
     """
@@ -43,6 +48,8 @@ class Order:
     stdin_once: bool = False
     lends: bool = False
     patient: bool = False
+    held: bool = False
+    keeps_mounts: bool = False
     log: str = ""
     log_max_size: int = 0
     log_max_files: int = 0
@@ -80,7 +87,7 @@ def _words(flags: AttachFlags) -> str:
 def read_order(data: bytes) -> Order:
     """In few words, see above: one shim runs this once."""
     _, own, run_dir, cgroup, traits, log, size, files, attaches, _ = data.split(b"\0", _FIELDS)
-    terminal, shares_pids, special, open_stdin, stdin_once, lends, patient = (
+    terminal, shares_pids, special, open_stdin, stdin_once, lends, patient, held, keeps = (
         y == 121 for y in traits
     )
     return Order(
@@ -94,6 +101,8 @@ def read_order(data: bytes) -> Order:
         stdin_once,
         lends,
         patient,
+        held,
+        keeps,
         log.decode(errors="surrogateescape"),
         int(size),
         int(files),

@@ -11,17 +11,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry import errdefs
 from wherry.libcontainer.mountpoints import NOTES, Notes, read_notes
 from wherry.linux import cgroups, seccomp
-from wherry.linux.mounts import ImagesRoot, RootMount, root_mount_to_json
+from wherry.linux.mounts import ImagesRoot, root_mount_to_json
 from wherry.shim import clock, interpreter, pidfile, wire
 from wherry.shim.hanging import await_end, end_shim
 from wherry.shim.order import Details, Order, encode
+from wherry.shim.start import Start
 from wherry.shim.task import Attach, Exit, StartError, Task, read_exit
 from wherry.spec.runtime import Seccomp, Spec
 from wherry.threads import to_thread
@@ -49,37 +48,6 @@ _PATIENCE = 5
 _GONE_SECONDS = 5.0
 # Seconds until a launcher that has much to do is told something again.
 _BUSY = 0.05
-
-
-@dataclass
-class Start:
-    """A container to start. `bundle` holds `spec` as config.json; its root.path is not used,
-    `rootfs` is.
-
-    Without a `bundle` nothing of the spec is written to any disk. Its mounts of the types `layers`
-    and `content` (`libcontainer.given`) show `layers` and `contents`, which don't go to a disk
-    either; neither these nor a missing bundle are for a container in a user namespace, or in the
-    processes of another. With `notes_mountpoints` the shim's folder tells which were made.
-
-    Without `log_path` nothing is logged. `stdin_once` closes standard input when the first
-    client's input has ended. `patient`: at the end, nothing is kept from clients that are slow to
-    read, however long they take; for output that is nowhere else.
-    """
-
-    id: str
-    bundle: Path | None
-    spec: Spec
-    rootfs: RootMount
-    log_path: Path | None = None
-    log_max_size: int = 10_000_000
-    log_max_files: int = 3
-    open_stdin: bool = False
-    stdin_once: bool = False
-    attaches: list[Attach] = field(default_factory=list)
-    layers: Sequence[RootMount] = ()
-    contents: Sequence[bytes] = field(default=(), repr=False)
-    notes_mountpoints: bool = False
-    patient: bool = False
 
 
 class Runtime:
@@ -229,6 +197,8 @@ class Runtime:
             async with asyncio.timeout(START_SECONDS):
                 with theirs:
                     await self._request(start, run_dir, theirs)
+                if start.ready is not None:
+                    await self._await_ready(start, start.ready, task, ours)
                 await task.started()
         except (TimeoutError, asyncio.CancelledError) as error:
             with ours.dup() as end:
@@ -253,6 +223,19 @@ class Runtime:
             self.forget(start.id)
             raise
         return task
+
+    async def _await_ready(
+        self, start: Start, ready: "asyncio.Future[None]", task: Task, ours: socket.socket
+    ) -> None:
+        """Let the shim go on when what the start waits for is there; else end it. EngineError."""
+        try:
+            await asyncio.shield(ready)
+        except errdefs.EngineError:
+            with ours.dup() as end:
+                task.close()
+                await to_thread(self._give_up, start, end)
+            raise
+        task.let_go()
 
     def _give_up(self, start: Start, end: socket.socket) -> None:
         """End whoever is at work on a start, and remove what there is of it.
@@ -296,6 +279,8 @@ class Runtime:
             stdin_once=start.stdin_once,
             lends=any(isinstance(root, ImagesRoot) for root in (start.rootfs, *start.layers)),
             patient=start.patient,
+            held=start.ready is not None,
+            keeps_mounts=not start.binds_of_others,
             log=str(start.log_path or ""),
             log_max_size=start.log_max_size,
             log_max_files=start.log_max_files,

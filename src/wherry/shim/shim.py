@@ -199,6 +199,9 @@ class Shim:
         self.clients = ends[1:]
         self.stdio = stdio
         self.launcher = launcher
+        # The container's mount namespace. Were it its processes' alone, the kernel would take down
+        # all its mounts, which takes milliseconds, before it says that they have ended.
+        self.mounts = -1
 
     def run(self, expected: Expected) -> None:
         try:
@@ -224,9 +227,14 @@ class Shim:
             streams.attach(Attached(end, flags))
         created = expected.created()
         self.pid = created.pid
+        if self.order.keeps_mounts:
+            self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         if created.console >= 0:
             streams.stdin = created.console
             streams.add_source(created.console, "stdout")
+        if self.order.held and self.control.recv(16) != wire.GO:
+            created.channel.close()
+            raise errdefs.unavailable("the daemon has given up the start")
         created.start()
         self.started_ns = time.time_ns()
         try:  # noqa: SIM105 - in few words, see `streams.Watch`
@@ -309,6 +317,7 @@ class Shim:
                 return False
             self._record_exit()
         self.streams.close_flushed()
+        self._let_mounts_go()
         if not self.streams.flushed and (patient or waited < _FLUSH_SECONDS):
             return False
         self.streams.close_clients()
@@ -367,6 +376,11 @@ class Shim:
         with contextlib.suppress(OSError):
             pidfile.write_atomically(f"{self.order.run_dir}/exit.json", document)
         self._tell({"op": "exit", "exit": self.exit})
+
+    def _let_mounts_go(self) -> None:
+        if self.mounts >= 0:
+            os.close(self.mounts)
+            self.mounts = -1
 
     def _clean(self) -> None:
         self._remove_cgroup()

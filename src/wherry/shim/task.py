@@ -80,6 +80,7 @@ class Task:
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._last = 0
+        self._gone = asyncio.Event()
         control.setblocking(False)
         self._loop.add_reader(control.fileno(), self._hear)
 
@@ -106,6 +107,11 @@ class Task:
         """Return when the program runs. Raises StartError, ConnectionError if no shim came."""
         await asyncio.shield(self._started)
 
+    def let_go(self) -> None:
+        """Tell a shim that was to wait for it that the program may run."""
+        with contextlib.suppress(OSError):  # it has failed, and says why
+            self._control.send(wire.GO)
+
     async def recall(self) -> None:
         """Ask a shim that this daemon did not start for what it knows."""
         state = await self._ask({"op": "state"})
@@ -114,8 +120,13 @@ class Task:
         if ended is not None:
             self._settle(exit_from(ended))
 
+    async def gone(self) -> None:
+        """Return when its shim is no more, or was let go: it holds nothing of the container's."""
+        await self._gone.wait()
+
     def close(self) -> None:
         """Let go of the shim; the container goes on."""
+        self._gone.set()
         if self._control.fileno() >= 0:
             self._loop.remove_reader(self._control.fileno())
             self._control.close()

@@ -10,6 +10,7 @@ shims, and one shim may come to serve several containers. Descriptors travel bes
     launcher -> shim     which layers it lends, a zero byte, the same bytes and
                          descriptors; the bytes to its child too, with the control
                          socket and the descriptors that are the child's own
+    daemon -> shim       the word `GO`, if the order says that it is to wait for it
     shim   -> daemon     started {pid, started_ns} | failed {kind, message, exit_code}
     daemon -> shim       kill | resize | attach (+ stream) | state      each with a number n
     shim   -> daemon     reply {n} | reply {n, kind, message}
@@ -24,6 +25,7 @@ from typing import TypedDict
 from wherry.spec.runtime import Spec
 
 VERSION = 1
+GO = b"go"
 # Bytes of a message. A start names every layer by its path and carries a compiled filter; more than
 # this does not fit a socket's default buffer (net.core.wmem_default, 208 KiB).
 LIMIT = 200_000

@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from wherry import errdefs
-from wherry.content.disk import make_directory, sync_directory
+from wherry.content.disk import make_directory, sync_directory, sync_filesystem, sync_path
 from wherry.faults import fault
 from wherry.layers.compression import HashingReader
 from wherry.layers.files import FileTree
 from wherry.layers.tar import Readable
 from wherry.linux.mounts import RootMount
-from wherry.linux.sync import syncfs
 from wherry.snapshots.browsing.layer import EmptyRoot, LayerFile
 from wherry.snapshots.browsing.merged import MergedTree
 from wherry.snapshots.extractor.feed import WhiteoutForm, extract
 from wherry.snapshots.extractor.report import Report
+from wherry.snapshots.loose import LooseKeys
 from wherry.snapshots.protocol import Received, Seen, Usage
 from wherry.snapshots.roots import RootAttributes, attributes_of
 from wherry.snapshots.trash import Trash, put_aside
@@ -83,6 +83,7 @@ class DirectorySnapshotter(ABC):
         self._applying: set[Digest] = set()
         self._applied = threading.Condition()
         self._preparing: dict[str, tuple[Digest, ...]] = {}
+        self._loose = LooseKeys()
         try:
             for path in (root, self._layers, self._active, self._ingest, root / "trash"):
                 make_directory(path)
@@ -215,14 +216,52 @@ class DirectorySnapshotter(ABC):
         layers = topmost_once(stack)
         with self._reserved(key, tuple(stack)), self._making(f"snapshot {key}") as ingest:
             self._fill(ingest, layers)
-            # Last, and all on the disk before the rename: a snapshot that is seen knows its stack.
-            write_new(ingest / "stack", "".join(f"{diff_id}\n" for diff_id in stack), durable=True)
-            sync_directory(ingest)
+            # Last: a snapshot that is seen knows its stack.
+            write_new(ingest / "stack", _lines(stack))
             fault("snapshots.prepare.before-rename")
+            self._loose.add(key)
             ingest.rename(self._active / key)
             fault("snapshots.prepare.after-rename")
-            sync_directory(self._active)
         return self._mount_of(key, layers)
+
+    def secure(self, key: str) -> None:
+        self._loose.secure(key, self._sync)
+
+    def _sync(self, key: str) -> None:
+        home = self._active / key
+        try:
+            for path in (home / "stack", self._top(key), home, self._active):
+                sync_path(path)
+        except FileNotFoundError:
+            raise errdefs.not_found(f"no such snapshot: {key}") from None
+        except OSError as error:
+            raise errdefs.from_os_error(f"making snapshot {key}", error) from error
+
+    def renew(self, key: str, stack: Sequence[Digest]) -> None:
+        if not self._is_whole(key, stack):
+            if self._may_hold_data(key):
+                raise _damaged_stack(key)
+            put_aside(self._trash, self._active / key, f"what is left of snapshot {key}")
+            self.prepare(key, stack)
+        self._loose.add(key)
+
+    def _is_whole(self, key: str, stack: Sequence[Digest]) -> bool:
+        """Whether all is there that `prepare` has made. What came later was made upon the whole."""
+        try:
+            found = (self._active / key / "stack").read_bytes()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise errdefs.from_os_error(f"reading the snapshot {key}", error) from error
+        return found == _lines(stack).encode() and self._is_filled(key)
+
+    @abstractmethod
+    def _is_filled(self, key: str) -> bool:
+        """Whether the directories are there that `_fill` makes."""
+
+    @abstractmethod
+    def _may_hold_data(self, key: str) -> bool:
+        """Whether there may be more in it than `_fill` has made. May raise OSError."""
 
     @abstractmethod
     def _fill(self, ingest: Path, layers: Sequence[Digest]) -> None:
@@ -239,7 +278,7 @@ class DirectorySnapshotter(ABC):
         layers = topmost_once(stack)
         with self._reserved(key, tuple(stack)), self._making(f"snapshot {key}") as ingest:
             self._fill_with(ingest, layers, changes)
-            write_new(ingest / "stack", "".join(f"{diff_id}\n" for diff_id in stack))
+            write_new(ingest / "stack", _lines(stack))
             sync_filesystem(ingest)
             fault("snapshots.restore.before-rename")
             ingest.rename(self._active / key)
@@ -293,7 +332,7 @@ class DirectorySnapshotter(ABC):
             self._distrust_times(home)
             new = home / "stack.new"
             new.unlink(missing_ok=True)
-            write_new(new, "".join(f"{diff_id}\n" for diff_id in stack), durable=True)
+            write_new(new, _lines(stack), durable=True)
             fault("snapshots.restack.before-rename")
             new.rename(home / "stack")
             fault("snapshots.restack.after-rename")
@@ -321,6 +360,7 @@ class DirectorySnapshotter(ABC):
 
     def remove(self, key: str) -> None:
         if _KEY.match(key):
+            self._loose.discard(key)
             fault("snapshots.remove.before-rename")
             put_aside(self._trash, self._active / key, f"snapshot {key}")
             fault("snapshots.remove.after-rename")
@@ -354,10 +394,7 @@ class DirectorySnapshotter(ABC):
             lines = (self._active / key / "stack").read_text(encoding="ascii").split()
             return [Digest.parse(line) for line in lines]
         except (UnicodeDecodeError, errdefs.EngineError) as error:
-            raise errdefs.data_loss(
-                f"snapshot {key}: its file stack is damaged (`wherry system check --repair` "
-                "writes it anew)"
-            ) from error
+            raise _damaged_stack(key) from error
         except FileNotFoundError:
             raise errdefs.not_found(f"no such snapshot: {key}") from None
         except OSError as error:
@@ -424,6 +461,17 @@ def topmost_once(stack: Sequence[Digest]) -> list[Digest]:
     return list(dict.fromkeys(reversed(stack)))[::-1]
 
 
+def _damaged_stack(key: str) -> errdefs.EngineError:
+    return errdefs.data_loss(
+        f"snapshot {key}: its file stack is damaged (`wherry system check --repair` writes it anew)"
+    )
+
+
+def _lines(stack: Sequence[Digest]) -> str:
+    """The content of a file `stack`."""
+    return "".join(f"{diff_id}\n" for diff_id in stack)
+
+
 def _names_in(directory: Path) -> list[str]:
     try:
         return sorted(os.listdir(directory))
@@ -438,15 +486,6 @@ def write_new(path: Path, text: str, durable: bool = False) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
-
-
-def sync_filesystem(path: Path) -> None:
-    """Bring all to the disk that is on the file system of the directory. May raise OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        syncfs(fd)
-    finally:
-        os.close(fd)
 
 
 def _filesystem_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO, ClassVar, Final
 from wherry import errdefs
 from wherry.layers.attributes import is_content
 from wherry.layers.files import FileTree
-from wherry.linux.mounts import BindRoot
+from wherry.linux.mounts import BindRoot, RootMount
 from wherry.linux.sync import syncfs
 from wherry.snapshots.browsing.layer import Descriptor, LayerFile
 from wherry.snapshots.browsing.merged import MergedTree
@@ -59,6 +59,18 @@ class NativeSnapshotter(UnpackingSnapshotter):
     def _finish_layer(self, ingest: Path, report: Report) -> None:
         hides = {"whiteouts": report["whiteouts"], "opaque": report["opaque"]}
         (ingest / "hides.json").write_text(json.dumps(hides))
+
+    def prepare(self, key: str, stack: Sequence[Digest]) -> RootMount:
+        """At once on the disk: a copy is more than anybody would make anew."""
+        root = super().prepare(key, stack)
+        self.secure(key)
+        return root
+
+    def _is_filled(self, key: str) -> bool:
+        return self._top(key).is_dir()
+
+    def _may_hold_data(self, key: str) -> bool:
+        return self._top(key).exists()
 
     def _fill(self, ingest: Path, layers: Sequence[Digest]) -> None:
         tree = ingest / "fs"

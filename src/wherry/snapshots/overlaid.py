@@ -5,11 +5,12 @@ active/<key>/work            overlayfs's own
 empty/                       the lower directory of a stack of no layers
 """
 
+import contextlib
 import itertools
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -35,6 +36,17 @@ _ORIGIN: Final = "trusted.overlay.origin"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+_MOST_LOOKS: Final = 4096
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What overlayfs does not say of a layer's root: that it hides all below; its attributes."""
+
+    opaque: bool
+    root: RootAttributes
+
+
 class OverlaidSnapshotter(DirectorySnapshotter):
     """The active snapshots' half of a driver that stacks by overlayfs."""
 
@@ -43,6 +55,7 @@ class OverlaidSnapshotter(DirectorySnapshotter):
     ) -> None:
         super().__init__(root, open_blob, reason, max_entries)
         self._empty = self.root / "empty"
+        self._looks: dict[Digest, _Look] = {}
         self._empty.mkdir(exist_ok=True)
         self._empty.chmod(0o755)  # whatever the umask
 
@@ -59,9 +72,20 @@ class OverlaidSnapshotter(DirectorySnapshotter):
         shown = []
         for diff_id in reversed(layers):
             shown.append(diff_id)
-            if self._is_opaque(diff_id):
+            if self._look(diff_id).opaque:
                 break
         return shown
+
+    def _look(self, diff_id: Digest) -> _Look:
+        """What never changes of a layer, read once. Raises NotFound if the layer is gone."""
+        self._layer(diff_id)
+        look = self._looks.get(diff_id)
+        if look is None:
+            if len(self._looks) >= _MOST_LOOKS:
+                self._looks.clear()
+            look = _Look(self._is_opaque(diff_id), self._root_attributes(diff_id))
+            self._looks[diff_id] = look
+        return look
 
     def view(self, stack: Sequence[Digest]) -> RootMount | None:
         layers = topmost_once(stack)
@@ -83,8 +107,17 @@ class OverlaidSnapshotter(DirectorySnapshotter):
         upper.mkdir()
         (ingest / "work").mkdir(mode=0o700)
         # An overlay's root has the attributes of its upper directory: those of the top layer's.
-        top = self._root_attributes(shown[0]) if shown else attributes_of(self._empty)
+        top = self._look(shown[0]).root if shown else attributes_of(self._empty)
         top.give(upper)
+
+    def _is_filled(self, key: str) -> bool:
+        home = self._active / key
+        return (home / "upper").is_dir() and (home / "work").is_dir()
+
+    def _may_hold_data(self, key: str) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return bool(os.listdir(self._active / key / "upper"))
+        return False
 
     def _fill_with(self, ingest: Path, layers: Sequence[Digest], changes: Changes) -> None:
         self._fill(ingest, layers)

@@ -175,6 +175,22 @@ class Snapshotter(Protocol):
         A layer may occur more than once. Raises Conflict if the key is in use, NotFound for a layer
         that is not stored, InvalidArgument for a key that could not be a file's name (letters,
         digits, `_.-`, at most 128) or a stack higher than the driver can mount.
+
+        It does not wait for the disk: until `secure`, a power cut may leave nothing of it, or
+        parts. Nothing may be written into it before that.
+        """
+
+    def secure(self, key: str) -> None:
+        """Return when a power cut does not undo `prepare` any more. Quick if that is so already.
+
+        Raises NotFound if it was removed in the meantime.
+        """
+
+    def renew(self, key: str, stack: Sequence[Digest]) -> None:
+        """After a crash: see that all of `key` is there, which was prepared on `stack`.
+
+        One that was never secured, and so never written into, is made anew if parts are missing.
+        Raises what `prepare` raises, and DataLoss where something else was the damage.
         """
 
     def mounts(self, key: str) -> RootMount:

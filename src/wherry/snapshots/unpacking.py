@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from wherry import errdefs
+from wherry.content.disk import sync_filesystem
 from wherry.faults import fault
 from wherry.snapshots.comparing import Comparison, rewritten
-from wherry.snapshots.directory import DirectorySnapshotter, sync_filesystem, write_new
+from wherry.snapshots.directory import DirectorySnapshotter, write_new
 from wherry.snapshots.extractor.feed import WhiteoutForm, extract
 from wherry.snapshots.extractor.report import Report
 from wherry.snapshots.protocol import Seen, Usage
