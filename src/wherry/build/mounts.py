@@ -26,7 +26,7 @@ from wherry.build.protocols import (
     StepMount,
     TmpfsMount,
 )
-from wherry.build.request import BuildRequest
+from wherry.build.request import DEFAULT_AGENT, BuildRequest
 from wherry.build.state import State
 from wherry.build.threads import Stop, in_thread
 from wherry.images.collector import Lease
@@ -187,7 +187,7 @@ def _given(request: BuildRequest, state: State, mount: Mount) -> TmpfsMount | Se
 
 
 def _agent(mount: Mount) -> str:
-    return mount.id or "default"
+    return mount.id or DEFAULT_AGENT
 
 
 def _socket(request: BuildRequest, state: State, mount: Mount, number: int) -> SocketMount:

@@ -25,7 +25,7 @@ from wherry.build.dockerfile import Dockerfile, parse, suggestion
 from wherry.build.events import Event, VertexStarted
 from wherry.build.materials import Material, of_tree
 from wherry.build.plan import IMAGE
-from wherry.build.request import UPLOAD, BuildRequest
+from wherry.build.request import DEFAULT_AGENT, UPLOAD, BuildRequest
 from wherry.build.threads import Stop, in_thread
 from wherry.build.vertices import vertex
 from wherry.ignore import Patterns
@@ -55,41 +55,42 @@ async def sources(
     Raises InvalidArgument for a context that is none, DockerfileError for such a Dockerfile.
     """
     async with vertex(emit, VertexStarted("context", "[internal] load build context")):
-        context = await in_thread(lambda stop: _context(request, upload, folder, stop))
+        context = await in_thread(lambda stop: _context(request, upload, folder, stop), waits=True)
         if context is not None:
             opened.callback(context.close)
-    fetched = await _fetched(request.contexts, folder, emit, opened)
+    fetched = await _fetched(request, folder, emit, opened)
     return await in_thread(lambda stop: _sources(request, context, fetched))
 
 
 async def _fetched(
-    contexts: Mapping[str, str],
+    request: BuildRequest,
     folder: Path,
     emit: Callable[[Event], None],
     opened: contextlib.AsyncExitStack,
 ) -> dict[str, Material]:
     """The further contexts that are elsewhere."""
     found: dict[str, Material] = {}
-    for name, source in contexts.items():
+    for name, source in request.contexts.items():
         if source.startswith((UPLOAD, IMAGE)):
             continue
         started = VertexStarted(f"context {name}", f"[context {name}] load from address")
         async with vertex(emit, started):
-            context = await in_thread(functools.partial(_open_remote, source, folder))
+            fetching = functools.partial(_open_remote, request, source, folder)
+            context = await in_thread(fetching, waits=True)
             opened.callback(context.close)
             found[name] = of_tree(f'the context "{name}"', context.tree, lambda path: False)
     return found
 
 
-def _open_remote(address: str, folder: Path, stop: Stop) -> Context:
-    return open_remote(address, folder, stop.check)
+def _open_remote(request: BuildRequest, address: str, folder: Path, stop: Stop) -> Context:
+    return open_remote(address, folder, stop, request.ssh.get(DEFAULT_AGENT))
 
 
 def _context(
     request: BuildRequest, upload: BinaryIO | None, folder: Path, stop: Stop
 ) -> Context | None:
     if request.remote:
-        return _open_remote(request.remote, folder, stop)
+        return _open_remote(request, request.remote, folder, stop)
     if upload is None:
         return None
     with upload:

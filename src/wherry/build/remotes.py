@@ -23,18 +23,23 @@ def is_remote(source: str) -> bool:
 
 
 def fetch(
-    source: str, add: Add, folder: Path, held: contextlib.ExitStack, stop: Stop
+    source: str,
+    add: Add,
+    folder: Path,
+    agent: Path | None,
+    held: contextlib.ExitStack,
+    stop: Stop,
 ) -> GivenFile | GivenTree:
-    """In a thread: what is at the address. `held` lets go of it.
+    """In a thread: what is at the address. `held` lets go of it; `agent` is asked by ssh.
 
     Raises InvalidArgument for a checksum that is another, and what the fetching raises.
     """
     if is_git(source):
         keep = bool(add.keep_git_dir)
-        context = fetch_git(parse_git(source), folder, keep_git_dir=keep, check=stop.check)
+        context = fetch_git(parse_git(source), folder, keep_git_dir=keep, agent=agent, stop=stop)
         held.callback(context.close)
         return GivenTree(context.tree)
-    fetched = fetch_url(source, folder, stop.check)
+    fetched = fetch_url(source, folder, stop)
     held.callback(fetched.context.close)
     return _given(source, fetched, add, stop)
 

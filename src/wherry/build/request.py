@@ -13,6 +13,9 @@ from wherry.build.protocols import Limits
 OutputType = Literal["image", "local", "tar", "oci", "docker", "cacheonly"]
 OUTPUT_TYPES: tuple[OutputType, ...] = ("image", "local", "tar", "oci", "docker", "cacheonly")
 
+DEFAULT_AGENT = "default"
+"""The ID of the ssh agent that is meant where none is named."""
+
 UPLOAD = "upload:"
 """Begins the source of a named context that is a folder of the upload: `upload:contexts/0`."""
 

@@ -1,14 +1,20 @@
-"""Work of a build that blocks, in a thread that can be stopped."""
+"""Work of a build that blocks, in a thread that can be stopped.
+
+Work that waits for somebody outside has threads that nobody else needs: a client, or a server, may
+be as slow as it likes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from wherry import errdefs
 from wherry.layers.tar import Readable
+from wherry.threads import to_thread, to_waiting_thread
 
 T = TypeVar("T")
 
@@ -18,9 +24,29 @@ class Stop:
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
+        self._changing = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
 
     def set(self) -> None:
-        self._stopped.set()
+        """The work is to stop, and so is what it waits for."""
+        with self._changing:
+            self._stopped.set()
+            for end in self._ends:
+                end()
+
+    @contextlib.contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """While the context lasts, `end` breaks off what the thread waits for: called by another
+        thread, at most once. It raises nothing."""
+        with self._changing:
+            if self._stopped.is_set():
+                end()
+            self._ends.append(end)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._ends.remove(end)
 
     def check(self) -> None:
         """Raises Unavailable if the work is to stop."""
@@ -42,11 +68,15 @@ class _Watched:
         return self._stream.read(size)
 
 
-async def in_thread(work: Callable[[Stop], T]) -> T:
+async def in_thread(work: Callable[[Stop], T], *, waits: bool = False) -> T:
     """Do the work in a thread. When the wait is cancelled, the work is told to stop, and the
-    cancellation goes on when it has: what it used may be taken away then."""
+    cancellation goes on when it has: what it used may be taken away then.
+
+    `waits` says that it waits for somebody outside, who may never come.
+    """
     stop = Stop()
-    task = asyncio.ensure_future(asyncio.to_thread(work, stop))
+    run = to_waiting_thread if waits else to_thread
+    task = asyncio.ensure_future(run(work, stop))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -17,6 +17,7 @@ from wherry.build.keys import CacheKey, key_of
 from wherry.build.materials import Material, owner_of
 from wherry.build.protocols import Output
 from wherry.build.remotes import fetch, is_remote
+from wherry.build.request import DEFAULT_AGENT
 from wherry.build.state import State
 from wherry.build.threads import Stop, in_thread
 from wherry.images.collector import Lease
@@ -41,7 +42,10 @@ async def prepare(
 
     Raises InvalidArgument for a file that is not there, and for what cannot be copied so.
     """
-    plan = await in_thread(lambda stop: _plan(job, state, instruction, material, held, stop))
+    fetches = isinstance(instruction, Add) and any(map(is_remote, instruction.sources))
+    plan = await in_thread(
+        lambda stop: _plan(job, state, instruction, material, held, stop), waits=fetches
+    )
     layers = () if instruction.link else state.layers
     key = key_of(
         f"{instruction.kind} {json.dumps(instruction.destination)}",
@@ -69,8 +73,9 @@ def _plan(
     uid, gid = _owner(instruction, target)
     sources: Sequence[str | GivenFile | GivenTree] = instruction.sources
     if isinstance(instruction, Add):
+        agent = job.request.ssh.get(DEFAULT_AGENT)
         sources = [
-            fetch(one, instruction, job.around.folder, held, stop) if is_remote(one) else one
+            fetch(one, instruction, job.around.folder, agent, held, stop) if is_remote(one) else one
             for one in instruction.sources
         ]
     stop.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 
+from wherry.build.context import git
 from wherry.build.context.git import fetch_git
 from wherry.build.context.giturl import GitSource, is_git, parse_git
+from wherry.build.threads import Stop
 from wherry.errdefs import EngineError, Kind
 from wherry.layers.files import Node, walk
 
@@ -258,15 +261,70 @@ def test_the_git_directory_is_kept_when_it_is_wanted(served: Served, folder: Pat
 
 def test_cancelling_ends_it(served: Served, folder: Path) -> None:
     served.commit("app", PLAIN)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(EngineError, match="cancelled"):
+        fetch_git(parse_git(f"{served.url}/app.git"), folder, stop=stop)
 
-    class CancelledError(Exception):
-        pass
 
-    def check() -> None:
-        raise CancelledError
+def test_cancelling_does_not_wait_for_a_silent_server(folder: Path) -> None:
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-    with pytest.raises(CancelledError):
-        fetch_git(parse_git(f"{served.url}/app.git"), folder, check=check)
+        def cancel() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1)
+                stop.set()
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        with pytest.raises(EngineError, match="cancelled"):
+            fetch_git(
+                parse_git(f"git://127.0.0.1:{listener.getsockname()[1]}/x"), folder, stop=stop
+            )
+        thread.join()
+
+
+def test_a_repository_larger_than_memory_is_refused(
+    served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 MB of zeros are 64 KB in the pack."""
+    monkeypatch.setattr(
+        "wherry.build.context.git._BOOTSTRAP",
+        git._BOOTSTRAP.replace(
+            "main; main()",
+            "main; from wherry.build.context import checkout; checkout.MEMORY = 160 << 20; main()",
+        ),
+    )
+    served.commit("app", {"zeros": (0o100644, bytes(1 << 26))})
+    error = refused(f"{served.url}/app.git", folder)
+    assert error.kind in (Kind.RESOURCE_EXHAUSTED, Kind.UNAVAILABLE)
+
+
+def test_what_fetches_is_killed(served: Served, folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "wherry.build.context.git._BOOTSTRAP",
+        git._BOOTSTRAP.replace("main; main()", "os; os.kill(os.getpid(), 9)"),
+    )
+    served.commit("app", PLAIN)
+    assert "ended unexpectedly" in refused(f"{served.url}/app.git", folder).message
+
+
+def test_ssh_asks_the_build_s_agent_alone(folder: Path, monkeypatch, tmp_path: Path) -> None:
+    """And not the keys, the settings or the agent of whoever runs the daemon."""
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/said\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    for agent, expected in ((None, "none"), (Path("/run/a b/%x"), "/run/a b/%%x")):
+        with pytest.raises(EngineError):
+            fetch_git(parse_git("git@example.invalid:a.git"), folder, agent=agent)
+        said = (tmp_path / "said").read_text().splitlines()
+        assert said[:2] == ["-F", "none"]
+        assert "IdentityFile=none" in said
+        assert f"IdentityAgent={expected}" in said
 
 
 def test_without_dulwich(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from wherry.build.context import http
 from wherry.build.context.http import fetch_context, fetch_url, shown
+from wherry.build.threads import Stop
 from wherry.errdefs import EngineError, Kind
 from wherry.layers.files import Node
 
@@ -193,13 +194,10 @@ def test_contexts(served: Served, folder: Path) -> None:
 
 def test_cancelling_ends_it(served: Served, folder: Path) -> None:
     served.pages["/x"] = (200, {}, b"x" * 1_000_000)
-    calls = iter([None, None])
-
-    def check() -> None:
-        next(calls)
-
-    with pytest.raises(StopIteration):
-        fetch_url(f"{served.url}/x", folder, check)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(EngineError, match="cancelled"):
+        fetch_url(f"{served.url}/x", folder, stop)
 
 
 def test_what_is_shown_of_a_url() -> None:

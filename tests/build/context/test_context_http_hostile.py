@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wherry.build.context import fetch_url
+from wherry.build.threads import Stop
 from wherry.errdefs import EngineError
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -96,6 +97,26 @@ def test_an_answer_is_a_file_or_refused(tmp_path: Path, answer: bytes) -> None:
             assert node is not None
             assert 0 <= node.mtime_ns < 253_402_300_800 * 10**9
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("said", [b"", OK, OK + b"Content-Length: 9\r\n\r\nx"])
+def test_cancelling_does_not_wait_for_a_silent_server(tmp_path: Path, said: bytes) -> None:
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def cancel() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1 << 16)
+                client.sendall(said)
+                stop.set()
+                assert client.recv(1) == b""
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        with pytest.raises(EngineError, match="cancelled"):
+            fetch_url(f"http://127.0.0.1:{listener.getsockname()[1]}/f", tmp_path, stop)
+        thread.join()
 
 
 def test_a_name_or_a_port_that_is_none(tmp_path: Path) -> None:

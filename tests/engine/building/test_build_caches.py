@@ -13,6 +13,7 @@ from steps import layer
 from wherry import errdefs
 from wherry.build.protocols import CacheRequest
 from wherry.engine.building.caches import CacheStore
+from wherry.engine.building.workshop import Workshop
 from wherry.errdefs import EngineError
 from wherry.snapshots.erofs import ErofsSnapshotter
 from wherry.snapshots.native import NativeSnapshotter
@@ -206,3 +207,17 @@ async def test_a_folder_that_cannot_be_made(store: CacheStore, monkeypatch: obje
     monkeypatch.undo()
     async with store.acquire(wish()) as folder:
         assert folder.is_dir()
+
+
+async def test_what_a_killed_daemon_was_fetching_goes(tmp_path: Path) -> None:
+    left = tmp_path / "build" / "git-0a1b2c" / "0"
+    left.mkdir(parents=True)
+    stores = SimpleNamespace(
+        settings=SimpleNamespace(data_root=tmp_path, exec_root=tmp_path),
+        images=SimpleNamespace(
+            collector=SimpleNamespace(database=SimpleNamespace(read=lambda work: []))
+        ),
+        snapshots=None,
+    )
+    assert await Workshop(stores, list).cache() == []  # type: ignore[arg-type]
+    assert not left.parent.exists()

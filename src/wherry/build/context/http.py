@@ -5,16 +5,17 @@ from __future__ import annotations
 import email.utils
 import http.client
 import posixpath
+import socket
 import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import IO, Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from wherry import errdefs
@@ -22,6 +23,7 @@ from wherry.build.context.context import Context
 from wherry.build.context.index import Index
 from wherry.build.context.spool import Spool
 from wherry.build.context.upload import open_upload
+from wherry.build.threads import Stop
 from wherry.layers.tar import Entry
 
 _CHUNK: Final = 1 << 18
@@ -32,9 +34,6 @@ _UNNAMED: Final = "__unnamed__"
 _DIGITS: Final = 18  # of a length; Python refuses to read very long ones
 _YEAR_10000: Final = 253_402_300_800
 _SHOWN_MAX: Final = 200
-
-Check: TypeAlias = Callable[[], None]
-"""Raises if nobody wants what is being fetched any more."""
 
 
 @dataclass(slots=True)
@@ -54,19 +53,19 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, _host(parts), parts.path, "", ""))
 
 
-def fetch_url(url: str, folder: Path, check: Check = lambda: None) -> Fetched:
+def fetch_url(url: str, folder: Path, stop: Stop | None = None) -> Fetched:
     """Fetch one file into a file without a name in `folder`. Blocks.
 
-    http and https alone, up to ten redirections, which cannot lead to anything else. Raises
-    InvalidArgument for another scheme, NotFound, Forbidden or Unavailable by what the server says,
-    and ResourceExhausted when the disk is nearly full.
+    http and https alone, up to ten redirections, which cannot lead to anything else. `stop` breaks
+    it off. Raises InvalidArgument for another scheme, NotFound, Forbidden or Unavailable by what
+    the server says, and ResourceExhausted when the disk is nearly full.
     """
     name = posixpath.basename(unquote(_split(url).path)) or _UNNAMED
     if name in (".", "..") or "/" in name or "\0" in name:
         name = _UNNAMED
     spool = Spool(folder)
     try:
-        with _opened(url, check) as response:
+        with _opened(url, stop or Stop()) as response:
             while data := response.read(_CHUNK):
                 spool.write(data)
         index = Index()
@@ -83,19 +82,19 @@ def fetch_url(url: str, folder: Path, check: Check = lambda: None) -> Fetched:
         raise
 
 
-def fetch_context(url: str, folder: Path, check: Check = lambda: None) -> Context:
+def fetch_context(url: str, folder: Path, stop: Stop | None = None) -> Context:
     """Fetch a context: an archive, or a Dockerfile's text. Raises as fetch_url and open_upload."""
-    with _opened(url, check) as response:
+    with _opened(url, stop or Stop()) as response:
         return open_upload(response, folder, f"the build context {shown(url)}")
 
 
 class _Response:
     """The body of an answer, for reading: whole, not endless, with errors of our own."""
 
-    def __init__(self, url: str, response: http.client.HTTPResponse, check: Check) -> None:
+    def __init__(self, url: str, response: http.client.HTTPResponse, stop: Stop) -> None:
         self._what = f"fetching {shown(url)}"
         self._response = response
-        self._check = check
+        self._stop = stop
         self._seen = 0
         length = response.headers.get("Content-Length", "")
         is_number = length.isascii() and length.isdigit() and len(length) <= _DIGITS
@@ -103,7 +102,7 @@ class _Response:
         self.modified = _seconds(response.headers.get("Last-Modified", ""))
 
     def read(self, size: int, /) -> bytes:
-        self._check()
+        self._stop.check()
         try:
             data = self._response.read1(size)
         except (OSError, http.client.HTTPException) as error:
@@ -134,16 +133,85 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # the stub asks for HTTPMessage
 
 
+class _Wire:
+    """The socket of the connection that is used now, for who breaks off what waits for it."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._is_cut = False
+
+    def use(self, used: socket.socket) -> None:
+        self._socket = used
+        if self._is_cut:
+            self.cut()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        if self._socket is not None:
+            # Not SSLSocket's: that one takes away what another thread reads by.
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def plain(self, host: str, *, timeout: float) -> http.client.HTTPConnection:
+        return self._told(http.client.HTTPConnection(host, timeout=timeout))
+
+    def secure(
+        self, host: str, *, timeout: float, context: ssl.SSLContext
+    ) -> http.client.HTTPConnection:
+        return self._told(http.client.HTTPSConnection(host, timeout=timeout, context=context))
+
+    def _told(self, connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+        connect = connection.connect
+
+        def connect_and_tell() -> None:
+            connect()
+            self.use(connection.sock)
+
+        connection.connect = connect_and_tell  # type: ignore[method-assign]  # of this one alone
+        return connection
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        # The stub asks for arguments that nobody gives.
+        return self.do_open(self._wire.plain, req)  # type: ignore[arg-type]
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__()
+        self._wire = wire
+        self._trust = ssl.create_default_context()
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._wire.secure, req, context=self._trust)  # type: ignore[arg-type]
+
+
 @contextmanager
-def _opened(url: str, check: Check) -> Iterator[_Response]:
-    check()
+def _opened(url: str, stop: Stop) -> Iterator[_Response]:
+    stop.check()
+    wire = _Wire()
+    with stop.ending(wire.cut):
+        try:
+            with _answer(url, wire) as response:
+                yield _Response(url, response, stop)
+        except errdefs.EngineError:
+            stop.check()  # it was broken off, which nobody need be told in other words
+            raise
+
+
+def _answer(url: str, wire: _Wire) -> http.client.HTTPResponse:
     request = _request(url)
     opener = urllib.request.OpenerDirector()
     # Those of build_opener but for file:, ftp: and data:, to which no server may send us.
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        _Plain(wire),
+        _Secure(wire),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),
@@ -158,8 +226,7 @@ def _opened(url: str, check: Check) -> Iterator[_Response]:
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise errdefs.unavailable(f"fetching {shown(url)}: {_reason(error)}") from None
     assert isinstance(response, http.client.HTTPResponse)
-    with response:
-        yield _Response(url, response, check)
+    return response
 
 
 def _request(url: str) -> urllib.request.Request:

@@ -91,6 +91,7 @@ class Workshop:
     def _new(self) -> _Tools:
         from wherry.build.builder import Builder
         from wherry.build.cache import Cache
+        from wherry.build.context import git
         from wherry.build.job import Surroundings
         from wherry.build.solver import Solver
         from wherry.engine.building.caches import CacheStore
@@ -98,6 +99,8 @@ class Workshop:
 
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            for left in self._folder.glob(f"{git.PREFIX}*"):
+                shutil.rmtree(left, ignore_errors=True)  # by a daemon that was killed
             for leftover in self._folder.glob("git-*"):
                 shutil.rmtree(leftover, ignore_errors=True)  # a fetch that died with its daemon
         except OSError as error:
