@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import leaks
@@ -49,6 +50,16 @@ class Invocation:
             timeout=timeout,
             env=self.environment,
         )
+
+
+def read_chunks(stream: BinaryIO) -> bytes:
+    """A body in chunks (RFC 9112, 7.1) without trailers."""
+    pieces = []
+    while size := int(stream.readline(), 16):
+        pieces.append(stream.read(size))
+        stream.readline()
+    stream.readline()
+    return b"".join(pieces)
 
 
 class CannedDaemon:
@@ -85,6 +96,8 @@ class CannedDaemon:
         parts = url.path.split("/")
         path = "/" + "/".join(parts[2:] if parts[1].startswith("v1.") else parts[1:])
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if handler.headers.get("Transfer-Encoding") == "chunked":
+            body = read_chunks(handler.rfile)
         if path != "/_ping":
             self.requests.append((handler.command, path, parse_qs(url.query), body))
         status, document = self.answers.get((handler.command, path), (404, {"message": "no"}))

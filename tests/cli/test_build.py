@@ -227,7 +227,7 @@ def test_a_refusal_is_one_line(wherry, server, folder: Path) -> None:
     server.builds.script = script
     result = wherry("build", str(folder))
     assert result.returncode == 1
-    assert result.stderr == b"wherry: dockerfile parse error on line 1\n"
+    assert result.stderr == b"Error response from daemon: dockerfile parse error on line 1\n"
 
 
 async def warned(request, emit):

@@ -200,9 +200,9 @@ def test_a_missing_image_is_pulled_or_the_refusal_shown(canned, wherry) -> None:
     assert result.returncode == 125
     assert result.stderr.decode().splitlines() == [
         "Unable to find image 'a:latest' locally",
-        "wherry: pulling is not supported yet",
+        "wherry: Error response from daemon: pulling is not supported yet",
         "",
-        "See 'wherry run --help'.",
+        "Run 'wherry run --help' for more information",
     ]
     assert canned.requests[1][2] == {"fromImage": ["a"], "tag": ["latest"]}
 

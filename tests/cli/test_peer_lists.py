@@ -343,4 +343,5 @@ def test_failures_have_the_same_exit_code(canned, wherry, docker, command: list[
     theirs, ours = docker(*command), wherry(*command)
     assert ours.stdout.decode() == theirs.stdout.decode()
     assert ours.returncode == theirs.returncode != 0
-    assert ours.stderr.startswith(b"wherry: ") or b"Unable to find image" in ours.stderr
+    ours_begins = (b"wherry: ", b"Error response from daemon: ", b"Unable to find image")
+    assert ours.stderr.startswith(ours_begins)

@@ -78,6 +78,7 @@ class Context:
         """`options` are those before the command; `host` is one of them."""
         self.host = host
         self.options = options
+        self.may_start_daemon = True
         self._client: EngineClient | None = None
 
     @property
@@ -103,7 +104,7 @@ class Context:
 
         address = self.address()
         client = EngineClient(address, os.environ.get("DOCKER_API_VERSION", "").lstrip("v") or None)
-        if isinstance(address, UnixAddress) and not address.chosen:
+        if isinstance(address, UnixAddress) and not address.chosen and self.may_start_daemon:
             from wherry.client.connection import listens
 
             if not listens(address.path):

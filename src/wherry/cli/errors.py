@@ -42,6 +42,16 @@ def engine_error() -> type[EngineError]:
     return EngineError
 
 
+def told(error: EngineError) -> str:
+    """The error's words: those of the daemon are said to be its, as Docker does."""
+    from wherry.cli.colours import RED, painted
+    from wherry.client.refusals import DaemonError
+
+    if isinstance(error, DaemonError):
+        return f"{painted('Error response from daemon:', RED, 2)} {error.message}"
+    return f"{painted('wherry:', RED, 2)} {error.message}"
+
+
 def exit_code_of(message: str) -> int:
     """The code of a `run` that the daemon refused, told by its words, as Docker's CLI does."""
     if "executable file not found" in message or "no such file or directory" in message:

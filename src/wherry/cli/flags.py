@@ -27,11 +27,12 @@ class Flag:
 
     `metavar` is the word for its value in the help; "" makes it a switch. `many` collects a list.
     `convert` raises ValueError with what is wrong. `refused` says that Docker has it and Wherry
-    does not yet; a `hidden` one works without being in the help.
+    does not, and what to do instead; `later` that daemons refuse it so far. A `hidden` one works
+    without being in the help.
     """
 
-    __slots__ = ("convert", "default", "help", "hidden", "many", "metavar", "name", "refused",
-                 "short", "target")  # fmt: skip
+    __slots__ = ("convert", "default", "help", "hidden", "later", "many", "metavar", "name",
+                 "refused", "short", "target")  # fmt: skip
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class Flag:
         convert: Convert | None = None,
         many: bool = False,
         default: Value | None = None,
-        refused: bool = False,
+        refused: bool | str = False,
+        later: bool = False,
         hidden: bool = False,
         target: str = "",
     ) -> None:
@@ -55,6 +57,7 @@ class Flag:
         self.many = many
         self.default = default
         self.refused = refused
+        self.later = later
         self.hidden = hidden
         self.target = target or name
 
@@ -184,7 +187,8 @@ class _Reader:
 
 
 def _refusal(flag: Flag) -> CliError:
-    return CliError(f"--{flag.name} is not supported yet", CLI_FAILED)
+    hint = f" ({flag.refused})" if isinstance(flag.refused, str) else ""
+    return CliError(f"--{flag.name} is not supported yet{hint}", CLI_FAILED)
 
 
 def _convert(flag: Flag, text: str) -> Value:

@@ -38,4 +38,6 @@ def err_line(text: str) -> None:
 
 def complain(message: str) -> None:
     """An error that does not end the command yet."""
-    err_line(f"wherry: {message}")
+    from wherry.cli.colours import RED, painted
+
+    err_line(f"{painted('wherry:', RED, 2)} {message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry.cli.command import Command, Context
-from wherry.cli.errors import CLI_FAILED, FAILED, CliError, UsageError, engine_error
+from wherry.cli.errors import CLI_FAILED, FAILED, CliError, UsageError, engine_error, told
 from wherry.cli.flags import Flag, parse
 from wherry.cli.output import complain, err_line, out_line
 
@@ -22,13 +22,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "attach": ("attach", "ATTACH", "Attach this terminal to a running container"),
     "create": ("run", "CREATE", "Create a new container"),
     "start": ("start", "START", "Start one or more stopped containers"),
+    "restart": ("stop", "RESTART", "Restart one or more containers"),
     "stop": ("stop", "STOP", "Stop one or more running containers"),
     "kill": ("stop", "KILL", "Kill one or more running containers"),
+    "rename": ("rename", "RENAME", "Give a container another name"),
     "rm": ("remove", "RM", "Remove one or more containers"),
     "wait": ("wait", "WAIT", "Wait until containers stop, then print their exit codes"),
     "inspect": ("inspect", "INSPECT", "Show everything about containers and images"),
     "container inspect": ("inspect", "INSPECT_CONTAINER", "Show everything about containers"),
     "image inspect": ("inspect", "INSPECT_IMAGE", "Show everything about images"),
+    "image from-host": ("from_host", "FROM_HOST", "Make an image of programs of this host"),
     "build": ("build", "BUILD", "Build an image from a Dockerfile"),
     "builder ls": ("builder", "LS", "List what builds have left for the next"),
     "builder prune": ("builder", "PRUNE", "Remove what builds have left for the next"),
@@ -40,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rmi": ("remove", "RMI", "Remove one or more images"),
     "version": ("version", "VERSION", "Show the versions of client and daemon"),
     "info": ("info", "INFO", "Show the state of the whole system"),
+    "events": ("events", "EVENTS", "Show what happens, as it happens"),
+    "system df": ("df", "DF", "Show what takes how much of the disk"),
     "system check": ("system", "CHECK", "Verify what a data root keeps, and repair it"),
     "system migrate-storage": ("system", "MIGRATE", "Move a data root to another storage driver"),
     "system dial-stdio": ("dial", "DIAL", "Join standard input and output to the daemon"),
@@ -47,6 +52,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "daemon status": ("daemon", "STATUS", "Say whether the daemon runs, and which"),
     "daemon stop": ("daemon", "STOP", "Stop the daemon; containers go on"),
     "daemon logs": ("daemon", "LOGS", "Show what the daemon has logged"),
+    "completion": ("completion", "COMPLETION", "Make a shell complete this program's commands"),
+}
+
+# Asked by shells, while somebody types.
+HIDDEN: dict[str, tuple[str, str, str]] = {
+    "__complete": ("completion", "COMPLETE", "Say what could stand at a command line's end"),
 }
 
 # What Docker's groups call the same commands.
@@ -54,19 +65,21 @@ GROUPS: dict[str, dict[str, str]] = {
     "container": {
         "attach": "attach", "create": "create", "inspect": "container inspect",
         "kill": "kill", "list": "ps", "logs": "logs", "ls": "ps", "ps": "ps", "remove": "rm",
-        "rm": "rm", "run": "run", "start": "start", "stop": "stop", "wait": "wait",
+        "rename": "rename", "restart": "restart", "rm": "rm", "run": "run", "start": "start",
+        "stop": "stop", "wait": "wait",
     },
     "builder": {
         "build": "build", "list": "builder ls", "ls": "builder ls", "prune": "builder prune",
     },
     "image": {
-        "build": "build", "history": "history", "import": "import", "inspect": "image inspect",
+        "build": "build", "from-host": "image from-host", "history": "history",
+        "import": "import", "inspect": "image inspect",
         "list": "images", "load": "load", "ls": "images",
         "remove": "rmi", "rm": "rmi", "save": "save", "tag": "tag",
     },
     "system": {
-        "check": "system check", "dial-stdio": "system dial-stdio", "info": "info",
-        "migrate-storage": "system migrate-storage",
+        "check": "system check", "df": "system df", "dial-stdio": "system dial-stdio",
+        "events": "events", "info": "info", "migrate-storage": "system migrate-storage",
     },
     "daemon": {"logs": "daemon logs", "status": "daemon status", "stop": "daemon stop"},
 }  # fmt: skip
@@ -75,9 +88,9 @@ GROUPS: dict[str, dict[str, str]] = {
 NOT_YET = frozenset(
     (
         "bake", "buildx", "checkpoint", "commit", "compose", "config", "context", "cp",
-        "df", "diff", "events", "exec", "export", "login", "logout", "manifest",
-        "network", "node", "pause", "plugin", "port", "prune", "pull", "push", "rename",
-        "restart", "search", "secret", "service", "stack", "stats", "swarm", "top",
+        "diff", "exec", "export", "login", "logout", "manifest",
+        "network", "node", "pause", "plugin", "port", "prune", "pull", "push",
+        "search", "secret", "service", "stack", "stats", "swarm", "top",
         "trust", "unpause", "update", "volume",
     )
 )  # fmt: skip
@@ -111,7 +124,7 @@ def run_program(argv: Sequence[str]) -> int:
             complain(error.message)
         return error.code
     except engine_error() as error:
-        complain(error.message)
+        err_line(told(error))
         return FAILED
     except BrokenPipeError:
         return _die_of_broken_pipe()
@@ -134,7 +147,7 @@ def _dispatch(context: Context, argv: Sequence[str]) -> int:
     if options.switch("help") or not words or words == ["help"]:
         from wherry.cli.usage import program_usage
 
-        out_line(program_usage(COMMANDS, GLOBAL_FLAGS))
+        out_line(program_usage(COMMANDS, GROUPS, GLOBAL_FLAGS, NOT_YET))
         return 0
     if words[0] == "help":
         words = [*words[1:], "--help"]
@@ -157,7 +170,7 @@ def _run_command(context: Context, words: list[str]) -> int:
         if parsed.switch("help"):
             from wherry.cli.usage import command_usage
 
-            out_line(command_usage(command))
+            out_line(command_usage(command, aliases(target)))
             return 0
         command.check_arguments(name, len(parsed.arguments))
     except UsageError as error:
@@ -175,7 +188,7 @@ def resolve(words: list[str]) -> tuple[str, str, list[str]]:
     first, *rest = words
     if rest and rest[0] in GROUPS.get(first, ()):
         return f"{first} {rest[0]}", GROUPS[first][rest[0]], rest[1:]
-    if first in COMMANDS:
+    if first in COMMANDS or first in HIDDEN:
         return first, first, rest
     if first not in GROUPS:
         raise _unknown(first, [*COMMANDS, *GROUPS])
@@ -187,14 +200,27 @@ def _unknown(name: str, known: list[str]) -> CliError:
         return CliError(f"'wherry {name}' is not supported yet", CLI_FAILED)
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return CliError(f"unknown command: wherry {name}{hint}\n\nSee 'wherry --help'.")
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+    group = f"{name.partition(' ')[0]} " if " " in name else ""
+    problem = f"unknown command: wherry {name}{hint}"
+    return CliError(f"{problem}\n\nRun 'wherry {group}--help' for more information")
+
+
+def aliases(target: str) -> list[str]:
+    """All the names that the command `target` has, itself the first."""
+    names = [
+        f"{group} {name}"
+        for group, members in GROUPS.items()
+        for name, member in members.items()
+        if member == target and f"{group} {name}" != target
+    ]
+    return [target, *names]
 
 
 def find_command(name: str) -> Command:
     """The declaration behind a name of `COMMANDS`; imports its module."""
-    module_name, attribute, _ = COMMANDS[name]
+    module_name, attribute, _ = COMMANDS.get(name) or HIDDEN[name]
     module = __import__(f"wherry.cli.commands.{module_name}", fromlist=[attribute])
     command = getattr(module, attribute)
     assert isinstance(command, Command)
@@ -204,10 +230,10 @@ def find_command(name: str) -> Command:
 def _explain(error: UsageError) -> None:
     complain(error.message)
     if error.command is None:
-        err_line("\nUsage:  wherry [OPTIONS] COMMAND\n\nSee 'wherry --help'.")
+        err_line("\nUsage:  wherry [OPTIONS] COMMAND\n\nRun 'wherry --help' for more information")
         return
     name = " ".join(word for word in error.command.usage.split() if word.islower())
-    err_line(f"\nUsage:  {error.command.usage}\n\nSee '{name} --help'.")
+    err_line(f"\nUsage:  {error.command.usage}\n\nRun '{name} --help' for more information")
 
 
 def _die_of_broken_pipe() -> int:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ContainerInspect,
         ContainerSummary,
         CreateResponse,
+        DiskUsage,
+        EventMessage,
         HistoryItem,
         ImageDeleteItem,
         ImageSummary,
@@ -206,6 +208,15 @@ class AsyncEngineClient:
         document: dict[str, object] = await self._document(calls.info())
         return document
 
+    async def events(self, call: Call) -> AsyncIterator[EventMessage]:
+        """What happens, each when it has happened; without end if the call has no `until`."""
+        async for event in self._messages(call, None):
+            yield event
+
+    async def disk_usage(self, types: Sequence[str] = ()) -> DiskUsage:
+        document: DiskUsage = await self._document(calls.disk_usage(types))
+        return document
+
     # Containers
 
     async def containers(
@@ -231,6 +242,12 @@ class AsyncEngineClient:
 
     async def stop(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
         await self._do(calls.stop_container(ref, timeout, signal))
+
+    async def restart(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
+        await self._do(calls.restart_container(ref, timeout, signal))
+
+    async def rename(self, ref: str, name: str) -> None:
+        await self._do(calls.rename_container(ref, name))
 
     async def kill(self, ref: str, signal: str = "") -> None:
         await self._do(calls.kill_container(ref, signal))

@@ -112,6 +112,17 @@ def info() -> Call:
     return Call("GET", "/info")
 
 
+def events(since: str = "", until: str = "", filters: Filters | None = None) -> Call:
+    """What happens. The bounds are the API's moments: seconds since 1970, with a fraction."""
+    bounds = [(key, value) for key, value in (("since", since), ("until", until)) if value]
+    return Call("GET", "/events", bounds + _filters(filters))
+
+
+def disk_usage(types: Sequence[str] = ()) -> Call:
+    """Of `types` only (container, image, volume, build-cache), or of all."""
+    return Call("GET", "/system/df", [("type", kind) for kind in types])
+
+
 def list_containers(
     all: bool = False,  # noqa: A002  the API's own word
     limit: int = 0,
@@ -140,6 +151,18 @@ def stop_container(ref: str, timeout: int | None = None, signal: str = "") -> Ca
     if signal:
         query.append(("signal", signal))
     return Call("POST", _container(ref, "stop"), query)
+
+
+def restart_container(ref: str, timeout: int | None = None, signal: str = "") -> Call:
+    return Call("POST", _container(ref, "restart"), stop_container(ref, timeout, signal).query)
+
+
+def rename_container(ref: str, name: str) -> Call:
+    return Call("POST", _container(ref, "rename"), [("name", name)])
+
+
+def prune_containers(filters: Filters | None = None) -> Call:
+    return Call("POST", "/containers/prune", _filters(filters))
 
 
 def kill_container(ref: str, signal: str = "") -> Call:
@@ -276,6 +299,10 @@ def tag_image(ref: str, repository: str, tag: str) -> Call:
 
 def remove_image(ref: str, force: bool = False, noprune: bool = False) -> Call:
     return Call("DELETE", _image(ref, ""), _flags(force=force, noprune=noprune))
+
+
+def prune_images(filters: Filters | None = None) -> Call:
+    return Call("POST", "/images/prune", _filters(filters))
 
 
 def pull_image(repository: str, tag: str, platform: str = "") -> Call:

@@ -6,6 +6,8 @@ everything else the daemon sends is kept in the same dictionaries.
 
 from typing import NotRequired, TypedDict
 
+from wherry.client.building import CacheEntry
+
 
 class Port(TypedDict):
     IP: NotRequired[str]
@@ -107,6 +109,44 @@ class HistoryItem(TypedDict):
 class ImageDeleteItem(TypedDict):
     Untagged: NotRequired[str]
     Deleted: NotRequired[str]
+
+
+class Actor(TypedDict):
+    ID: str
+    Attributes: dict[str, str] | None
+
+
+class EventMessage(TypedDict):
+    Type: str
+    Action: str
+    Actor: Actor
+    scope: NotRequired[str]
+    time: int
+    timeNano: int
+
+
+class VolumeUsage(TypedDict):
+    Size: int
+    RefCount: int
+
+
+class Volume(TypedDict):
+    Name: str
+    Driver: str
+    Mountpoint: str
+    Labels: dict[str, str] | None
+    Scope: str
+    UsageData: NotRequired[VolumeUsage | None]
+
+
+class DiskUsage(TypedDict):
+    """Lists may be null, and those that were not asked for are left out."""
+
+    LayersSize: NotRequired[int]
+    Images: NotRequired[list[ImageSummary] | None]
+    Containers: NotRequired[list[ContainerSummary] | None]
+    Volumes: NotRequired[list[Volume] | None]
+    BuildCache: NotRequired[list[CacheEntry] | None]
 
 
 class ErrorDetail(TypedDict):

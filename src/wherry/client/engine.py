@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         ContainerInspect,
         ContainerSummary,
         CreateResponse,
+        DiskUsage,
+        EventMessage,
         HistoryItem,
         ImageDeleteItem,
         ImageSummary,
@@ -106,6 +108,14 @@ class EngineClient:
         document: dict[str, object] = _decode(self.request(calls.info()))
         return document
 
+    def events(self, call: Call) -> Iterator[EventMessage]:
+        """What happens, each when it has happened; without end if the call has no `until`."""
+        return messages(self.request_apart(call))
+
+    def disk_usage(self, types: Sequence[str] = ()) -> DiskUsage:
+        document: DiskUsage = _decode(self.request(calls.disk_usage(types)))
+        return document
+
     # Containers
 
     def containers(
@@ -131,6 +141,12 @@ class EngineClient:
 
     def stop(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
         self._do(calls.stop_container(ref, timeout, signal))
+
+    def restart(self, ref: str, timeout: int | None = None, signal: str = "") -> None:
+        self._do(calls.restart_container(ref, timeout, signal))
+
+    def rename(self, ref: str, name: str) -> None:
+        self._do(calls.rename_container(ref, name))
 
     def kill(self, ref: str, signal: str = "") -> None:
         self._do(calls.kill_container(ref, signal))
@@ -294,8 +310,8 @@ class BuildEvents:
         self._response.close()
 
 
-def messages(response: Response) -> Iterator[ProgressMessage]:
-    """A body of JSON objects, one to a line."""
+def messages(response: Response) -> Iterator[Any]:
+    """A body of JSON objects, one to a line, each as soon as it has come."""
     rest = b""
     for piece in response.pieces():
         *lines, rest = (rest + piece).split(b"\n")

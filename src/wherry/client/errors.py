@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 def daemon_error(status: int, body: bytes) -> EngineError:
-    """The EngineError for an answer with an error status; its message is the daemon's own."""
-    from wherry.errdefs import EngineError, Kind
+    """The DaemonError for an answer with an error status; its message is the daemon's own."""
+    from wherry.client.refusals import DaemonError
+    from wherry.errdefs import Kind
 
     kinds = {kind.value: kind for kind in Kind}
     kind = kinds.get(status)
     if kind is None:
         kind = Kind.INVALID_ARGUMENT if 400 <= status < 500 else Kind.INTERNAL
-    return EngineError(kind, _message(body) or f"the daemon answered with status {status}")
+    return DaemonError(kind, _message(body) or f"the daemon answered with status {status}")
 
 
 def _message(body: bytes) -> str:

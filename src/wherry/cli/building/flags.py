@@ -86,23 +86,23 @@ STEPS = (
 )  # fmt: skip
 
 ELSEWHERE = (
-    Flag("allow", metavar="list", refused=True),
-    Flag("annotation", metavar="list", refused=True),
-    Flag("attest", metavar="list", refused=True),
-    Flag("builder", metavar="string", refused=True),
+    Flag("allow", metavar="list", refused="steps get no further rights"),
+    Flag("annotation", metavar="list", refused="--label adds a label"),
+    Flag("attest", metavar="list", refused="images have no attestations"),
+    Flag("builder", metavar="string", refused="the daemon is the only builder"),
     # Ignored, with a warning: the cache is the engine's own.
     Flag("cache-from", metavar="list", many=True, hidden=True),
     Flag("cache-to", metavar="list", many=True, hidden=True),
     Flag("compress", hidden=True),
     Flag("disable-content-trust", hidden=True),
     Flag("force-rm", hidden=True),
-    Flag("isolation", metavar="string", refused=True),
+    Flag("isolation", metavar="string", refused="it is for Windows only"),
     Flag("provenance", metavar="string", convert=_none, hidden=True),
-    Flag("push", refused=True),
+    Flag("push", refused="wherry save writes an archive"),
     Flag("rm", hidden=True),
     Flag("sbom", metavar="string", convert=_none, hidden=True),
-    Flag("security-opt", metavar="list", refused=True),
-    Flag("squash", refused=True),
+    Flag("security-opt", metavar="list", refused="steps have the default profiles"),
+    Flag("squash", refused="COPY --from=STAGE / / has one layer of all"),
 )
 
 BUILD_FLAGS = (*WHAT, *RESULTS, *STEPS, *ELSEWHERE)

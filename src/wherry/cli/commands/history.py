@@ -79,7 +79,7 @@ HISTORY = Command(
         Flag("format", "", FORMAT_HELP, "string"),
         Flag("human", "H", "Print sizes and dates in human readable format", default=True),
         Flag("no-trunc", "", "Don't truncate output"),
-        Flag("platform", "", "", "string", refused=True),
+        Flag("platform", "", "", "string", refused="images here have one platform"),
         Flag("quiet", "q", "Only show image IDs"),
     ),
     examples=(

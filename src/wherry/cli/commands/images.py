@@ -38,7 +38,7 @@ IMAGES = Command(
         Flag("format", "", FORMAT_HELP, "string"),
         Flag("no-trunc", "", "Don't truncate output"),
         Flag("quiet", "q", "Only show image IDs"),
-        Flag("tree", refused=True, hidden=True),
+        Flag("tree", refused="images here have one platform, so there is nothing below them"),
     ),
     examples=(
         ("wherry images busybox", "the images of one repository"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wherry.cli.command import ANY_NUMBER, Command, Context
-from wherry.cli.errors import FAILED, CliError, engine_error
+from wherry.cli.errors import FAILED, CliError, engine_error, told
 from wherry.cli.flags import Flag, Parsed
-from wherry.cli.output import complain, out, out_line
+from wherry.cli.output import err_line, out, out_line
 from wherry.client import calls
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def _inspect(context: Context, parsed: Parsed, kind: str, size: bool) -> int:
         try:
             document = _find(context.client, ref, kind, size)
         except engine_error() as error:
-            complain(error.message)
+            err_line(told(error))
             code = FAILED
             continue
         texts.append(document)
@@ -83,8 +83,12 @@ def _show(texts: list[str], form: str, render: Callable[[object], str] | None) -
     else:
         from wherry.client.jsontext import loads
 
-        for text in texts:
-            out(render(loads(text)) + "\n")
+        shown = ""
+        try:
+            for text in texts:
+                shown += render(loads(text)) + "\n"
+        finally:
+            out(shown or "\n")
 
 
 _FORMAT = Flag("format", "f", FORMAT_HELP, "string")
@@ -126,7 +130,7 @@ INSPECT_IMAGE = Command(
     lambda context, parsed: _inspect(context, parsed, "image", False),
     minimum=1,
     maximum=ANY_NUMBER,
-    flags=(_FORMAT, Flag("platform", "", "", "string", refused=True)),
+    flags=(_FORMAT, Flag("platform", "", "", "string", refused="images here have one platform")),
     examples=(
         ("wherry image inspect busybox", "all of it"),
         ("wherry image inspect -f '{{json .Config}}' busybox", "what its containers begin with"),

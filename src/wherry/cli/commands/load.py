@@ -27,7 +27,7 @@ LOAD = Command(
     _run,
     flags=(
         Flag("input", "i", "Read from this file instead of STDIN", "string"),
-        Flag("platform", "", "", "string", refused=True),
+        Flag("platform", "", "", "string", refused="images here have one platform"),
         Flag("quiet", "q", "Suppress the load output"),
     ),
     examples=(

@@ -15,19 +15,21 @@ def _rm(context: Context, parsed: Parsed) -> int:
         context.client.remove(ref.strip("/"), force, volumes, link)
         out_line(ref)
 
-    return on_each(parsed.arguments, remove)
+    return on_each(parsed.arguments, remove, missing_is_fine=force)
 
 
 def _rmi(context: Context, parsed: Parsed) -> int:
+    force = parsed.switch("force")
+
     def remove(ref: str) -> None:
-        items = context.client.remove_image(ref, parsed.switch("force"), parsed.switch("no-prune"))
+        items = context.client.remove_image(ref, force, parsed.switch("no-prune"))
         for item in items:
             if "Deleted" in item:
                 out_line(f"Deleted: {item['Deleted']}")
             if "Untagged" in item:
                 out_line(f"Untagged: {item['Untagged']}")
 
-    return on_each(parsed.arguments, remove)
+    return on_each(parsed.arguments, remove, missing_is_fine=force)
 
 
 RM = Command(
@@ -55,7 +57,7 @@ RMI = Command(
     flags=(
         Flag("force", "f", "Remove it though containers or other names use it"),
         Flag("no-prune", "", "Do not delete untagged parents"),
-        Flag("platform", "", "", "strings", many=True, refused=True),
+        Flag("platform", "", "", "strings", many=True, refused="images here have one platform"),
     ),
     examples=(
         ("wherry rmi busybox:old", "remove one name, and the image with its last name"),

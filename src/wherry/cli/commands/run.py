@@ -7,13 +7,14 @@ import os
 from wherry.cli.command import ANY_NUMBER, Command, Context
 from wherry.cli.create.flags import CREATE_FLAGS, RUN_FLAGS
 from wherry.cli.create.request import Request, read_request
-from wherry.cli.errors import CLI_FAILED, CliError, engine_error, exit_code_of
+from wherry.cli.errors import CLI_FAILED, CliError, engine_error, exit_code_of, told
 from wherry.cli.output import err_line, out_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.flags import Parsed
     from wherry.client.engine import EngineClient
+    from wherry.errdefs import EngineError
 
 PULL_POLICIES = ("always", "missing", "never")
 
@@ -22,9 +23,15 @@ def _run(context: Context, parsed: Parsed) -> int:
     try:
         return _run_container(context, parsed)
     except engine_error() as error:
-        raise CliError(
-            f"{error.message}\n\nSee 'wherry run --help'.", exit_code_of(error.message)
-        ) from error
+        raise CliError(_refusal(error), exit_code_of(error.message)) from error
+
+
+def _refusal(error: EngineError) -> str:
+    from wherry.client.refusals import DaemonError
+
+    if not isinstance(error, DaemonError):
+        return error.message  # no option could have helped
+    return f"{told(error)}\n\nRun 'wherry run --help' for more information"
 
 
 def _run_container(context: Context, parsed: Parsed) -> int:

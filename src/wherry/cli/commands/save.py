@@ -77,7 +77,7 @@ SAVE = Command(
     maximum=ANY_NUMBER,
     flags=(
         Flag("output", "o", "Write to this file instead of STDOUT", "string"),
-        Flag("platform", "", "", "string", refused=True),
+        Flag("platform", "", "", "string", refused="images here have one platform"),
     ),
     examples=(
         ("wherry save -o tools.tar busybox:1 alpine", "two images in a file"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wherry.cli.command import ANY_NUMBER, Command, Context
-from wherry.cli.errors import CliError, engine_error
+from wherry.cli.errors import CliError, engine_error, told
 from wherry.cli.flags import Flag, Parsed
-from wherry.cli.output import complain, out_line
+from wherry.cli.output import err_line, out_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _run(context: Context, parsed: Parsed) -> int:
         try:
             context.client.start(ref, parsed.text("detach-keys"))
         except engine_error() as error:
-            complain(error.message)
+            err_line(told(error))
             failed.append(ref)
         else:
             out_line(ref)
@@ -60,8 +60,8 @@ START = Command(
     maximum=ANY_NUMBER,
     flags=(
         Flag("attach", "a", "Attach STDOUT/STDERR and forward signals"),
-        Flag("checkpoint", "", "", "string", refused=True),
-        Flag("checkpoint-dir", "", "", "string", refused=True),
+        Flag("checkpoint", "", "", "string", refused="there are no checkpoints"),
+        Flag("checkpoint-dir", "", "", "string", refused="there are no checkpoints"),
         Flag("detach-keys", "", "The key sequence that detaches", "string"),
         Flag("interactive", "i", "Attach the container's STDIN"),
         Flag("sig-proxy", "", "Pass signals on to the process", default=True),

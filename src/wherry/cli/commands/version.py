@@ -8,9 +8,9 @@ import sys
 from wherry import __version__
 from wherry.cli.command import Command, Context
 from wherry.cli.commands.inspect import FORMAT_HELP
-from wherry.cli.errors import FAILED, CliError, engine_error
+from wherry.cli.errors import FAILED, CliError, engine_error, told
 from wherry.cli.flags import Flag, Parsed
-from wherry.cli.output import complain, out, out_line
+from wherry.cli.output import err_line, out, out_line
 from wherry.client import calls
 
 TYPE_CHECKING = False
@@ -28,9 +28,9 @@ def _run(context: Context, parsed: Parsed) -> int:
         server = context.client.version()
         api_version = context.client.api_version
     except CliError as error:
-        problem = error.message
+        problem = f"wherry: {error.message}"
     except engine_error() as error:
-        problem = error.message
+        problem = told(error)
     client = _client(api_version)
     form = parsed.text("format")
     if form == "json":
@@ -46,7 +46,7 @@ def _run(context: Context, parsed: Parsed) -> int:
         if server is not None:
             _show_server(server)
     if problem:
-        complain(problem)
+        err_line(problem)
         return FAILED
     return 0
 
