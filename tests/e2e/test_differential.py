@@ -32,6 +32,8 @@ class Words:
     ours: str
 
 
+CAUSE = "the cause and the way out are said too (docs/start-failures.md)"
+PATH = "/bin:/usr/bin"
 NEWER = "dockerd 20.10 was recorded; so it is said since 23 and later"
 WORDS = [
     Words(
@@ -70,7 +72,39 @@ WORDS = [
     Words(
         "the working directory is made inside, by what will run there",
         r"Cannot mkdir: /etc/passwd is not a directory",
-        "working directory /etc/passwd: not a directory",
+        "working directory /etc/passwd: not a directory (a file stands in its way: another "
+        "--workdir)",
+    ),
+    Words(
+        CAUSE,
+        r'("nothing": executable file not found in \$PATH)',
+        rf"\1 (it is in none of PATH='{PATH}')",
+    ),
+    Words(
+        CAUSE,
+        r'("sh": executable file not found in \$PATH)',
+        r"\1 (none of the directories in PATH='/nowhere' is in the image)",
+    ),
+    Words(
+        CAUSE,
+        r'("": executable file not found in \$PATH)',
+        r"\1 (the program's name is empty)",
+    ),
+    Words(CAUSE, r"(stat /no/thing: no such file or directory)", r"\1 (the image has no /no)"),
+    Words(
+        CAUSE,
+        r'("/etc/passwd": permission denied)',
+        r"\1 (it is not executable, mode 0644: chmod +x, or COPY --chmod=755)",
+    ),
+    Words(
+        CAUSE,
+        r"(unable to find user \S+: no matching entries in passwd file)",
+        r"\1 (it has root, bob; a number needs no entry)",
+    ),
+    Words(
+        CAUSE,
+        r"(unable to find group \S+: no matching entries in group file)",
+        r"\1 (it has root, bob, wheel, audio; a number needs no entry)",
     ),
 ]
 

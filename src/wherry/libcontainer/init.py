@@ -5,6 +5,7 @@ It runs in a fork of a Python that has all it needs: nothing is imported here an
 nobody already inside a namespace that it joins can look into it.
 """
 
+import errno
 import os
 import signal
 import stat
@@ -24,6 +25,10 @@ from wherry.linux import syscalls as sc
 from wherry.spec.runtime import Process
 
 _UNSTARTED = 128
+_WAYS_OUT = {
+    errno.ENOTDIR: " (a file stands in its way: another --workdir)",
+    errno.EROFS: " (it is not there, and what is mounted there is read-only)",
+}
 
 
 def guard(channel: Channel, work: Callable[[], NoReturn]) -> NoReturn:
@@ -171,7 +176,9 @@ class Init:
             os.close(root.make_directory(cwd))
         except OSError as error:
             said = (error.strerror or str(error)).lower()
-            raise errdefs.invalid(f"working directory {cwd}: {said}") from error
+            raise errdefs.invalid(
+                f"working directory {cwd}: {said}{_WAYS_OUT.get(error.errno or 0, '')}"
+            ) from error
 
     def _open_root(self) -> int:
         try:
@@ -214,7 +221,7 @@ class Init:
         try:
             os.execve(path, arguments, env)
         except OSError as error:
-            raise process.exec_refused(arguments[0], error) from error
+            raise process.exec_refused(arguments[0], path, error) from error
 
     def _enter_directory(self, required: bool) -> bool:
         """Go to the working directory: by name in the new root, with every descriptor of the

@@ -14,6 +14,8 @@ from wherry import errdefs
 LIMIT = 4 << 20
 _MAX_ID = 2**31 - 1
 _MAX_GROUPS = 65536  # NGROUPS_MAX
+_NAMED = 6  # as many of those who are there as an error names
+_NAME_MAX = 32  # LOGIN_NAME_MAX of useradd(8)
 
 
 class Root(Protocol):
@@ -78,7 +80,7 @@ def _find_user(wanted: str, users: list[_User]) -> _User:
             return user
     number = _number(wanted)
     if number is None:
-        raise errdefs.invalid(f"unable to find user {wanted}: no matching entries in passwd file")
+        raise _unknown("user", wanted, "passwd", [user.name for user in users])
     return _User("", number, 0, "/")
 
 
@@ -88,8 +90,19 @@ def _find_group(wanted: str, groups: list[_Group]) -> int:
             return group.gid
     number = _number(wanted)
     if number is None:
-        raise errdefs.invalid(f"unable to find group {wanted}: no matching entries in group file")
+        raise _unknown("group", wanted, "group", [group.name for group in groups])
     return number
+
+
+def _unknown(kind: str, wanted: str, file: str, names: list[str]) -> errdefs.EngineError:
+    """In Docker's words, and after them who is there."""
+    shown = [name for name in names if name.isprintable() and len(name) <= _NAME_MAX]
+    some = ", ".join(shown[:_NAMED]) + (", ..." if len(shown) > _NAMED else "")
+    there = f"it has {some}" if shown else f"the image has no /etc/{file} with entries"
+    return errdefs.invalid(
+        f"unable to find {kind} {wanted}: no matching entries in {file} file "
+        f"({there}; a number needs no entry)"
+    )
 
 
 def _number(text: str) -> int | None:

@@ -7,7 +7,7 @@ import signal
 import stat
 
 from wherry import errdefs
-from wherry.libcontainer import passwd
+from wherry.libcontainer import failures, passwd
 from wherry.libcontainer.blueprint import Blueprint
 from wherry.libcontainer.inroot import Root
 from wherry.libcontainer.passwd import Identity
@@ -129,21 +129,25 @@ def find_program(name: str, env: dict[str, str]) -> str:
     A name with a slash is taken as it is, another is looked for along the container's PATH.
     Raises StartFailure: 127 if there is none, 126 if it is there and can't be executed.
     """
+    path = env.get("PATH", _DEFAULT_PATH)
     if "/" in name:
         problem = _unfit(name)
         if problem:
-            raise _refusal(name, *problem)
+            raise _unfit_refusal(name, path, *problem)
         return name
-    denied = False
-    for directory in env.get("PATH", _DEFAULT_PATH).split(":"):
-        path = f"{directory or '.'}/{name}"
-        problem = _unfit(path)
+    denied = ""
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        problem = _unfit(candidate)
         if problem is None:
-            return path
-        denied = denied or problem[0] == errno.EACCES
+            return candidate
+        if problem[0] == errno.EACCES:
+            denied = denied or candidate
     if denied:
-        raise _refusal(name, errno.EACCES, "permission denied")
-    raise _refusal(name, errno.ENOENT, "executable file not found in $PATH")
+        why = f"{denied}: {failures.why_denied(denied)}"
+        raise _refusal(name, errno.EACCES, "permission denied", why)
+    why = failures.why_not_on_path(name, path)
+    raise _refusal(name, errno.ENOENT, "executable file not found in $PATH", why)
 
 
 def _unfit(path: str) -> tuple[int, str] | None:
@@ -159,18 +163,27 @@ def _unfit(path: str) -> tuple[int, str] | None:
     return None
 
 
-def _refusal(name: str, code: int, said: str) -> StartFailure:
+def _unfit_refusal(name: str, search: str, code: int, said: str) -> StartFailure:
+    why = ""
+    if code == errno.EACCES:
+        why = failures.why_denied(name)
+    elif code == errno.ENOENT:
+        why = failures.why_missing(name, search)
+    return _refusal(name, code, said, why)
+
+
+def _refusal(name: str, code: int, said: str, why: str) -> StartFailure:
     missing = code in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+    reason = f" ({why})" if why else ""
     return StartFailure(
         errdefs.Kind.INVALID_ARGUMENT,
-        f'unable to start container process: exec: "{name}": {said}',
+        f'unable to start container process: exec: "{name}": {said}{reason}',
         NOT_FOUND if missing else NOT_EXECUTABLE,
     )
 
 
-def exec_refused(path: str, error: OSError) -> StartFailure:
-    """What execve(2) itself said, after `find_program` had found nothing wrong."""
+def exec_refused(name: str, path: str, error: OSError) -> StartFailure:
+    """What execve(2) itself said of `path`, after `find_program` had found nothing wrong."""
+    code = error.errno or errno.EACCES
     said = (error.strerror or str(error)).lower()
-    if error.errno == errno.ENOENT:
-        said += " (the file is there: its interpreter or loader is not in the image)"
-    return _refusal(path, error.errno or errno.EACCES, said)
+    return _refusal(name, code, said, failures.why_refused(path, code))

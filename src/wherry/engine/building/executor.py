@@ -14,7 +14,8 @@ from wherry.engine.building import sockets, traces
 from wherry.engine.building.composing import Composed, attach, compose
 from wherry.engine.building.relay import Listener, relay
 from wherry.engine.stores import STEP_SOCKETS, log
-from wherry.shim.runtime import Exit, StartError
+from wherry.shim.runtime import Exit
+from wherry.threads import to_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from wherry.engine.stores import Stores
     from wherry.shim.runtime import Start, Task
 
-_NOT_FOUND: Final = 127
 # How long a program that was killed is awaited. Only one that the kernel holds takes any time.
 _KILL_SECONDS: Final = 10.0
-_SHELL: Final = "/bin/sh"
 
 
 class StepExecutor:
@@ -55,15 +54,12 @@ class StepExecutor:
                 start = await in_thread(lambda _: compose(self._stores, step, bound, composed))
                 return _told(await self._run(start, output), step)
         finally:
-            await finish(asyncio.ensure_future(asyncio.to_thread(self._clean, step, composed)))
+            await finish(asyncio.ensure_future(to_thread(self._clean, step, composed)))
 
     async def _run(self, start: Start, output: Listener) -> Exit:
         """Start the program and see it to its end; it has none if this is cancelled."""
         with attach(start) as ours:
-            try:
-                task = await self._stores.runtime.start(start)
-            except StartError as error:
-                raise _explained(error, start) from error
+            task = await self._stores.runtime.start(start)
             try:
                 await relay(ours, output)
                 return await task.wait()
@@ -112,15 +108,3 @@ def _told(ended: Exit, step: RunStep) -> Ended:
     elif ended.code > 128 and ended.code - 128 in signal.valid_signals():
         reason = f"signal {signal.Signals(ended.code - 128).name}"
     return Ended(ended.code, ended.oom_killed, reason)
-
-
-def _explained(error: StartError, start: Start) -> StartError:
-    """The error, with the way out where an image without a shell is to run one."""
-    if error.exit_code == _NOT_FOUND and start.spec["process"]["args"][0] == _SHELL:
-        return StartError(
-            error.kind,
-            f"{error.message} (the image has no {_SHELL}: use the exec form, "
-            'RUN ["program", "argument"], or SHELL)',
-            error.exit_code,
-        )
-    return error
