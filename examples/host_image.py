@@ -1,45 +1,28 @@
 """An image of this host's own programs, as a docker-archive: for a machine without a registry.
 
-    sudo .venv/bin/python examples/host_image.py tools sh ls gzip > tools.tar
+    .venv/bin/python examples/host_image.py tools sh ls gzip > tools.tar
     wherry load -i tools.tar                            # or: docker load -i tools.tar
     wherry run --rm tools ls /bin
 
-Programs come with their libraries, scripts with their interpreters, a Python with its standard
-library, a busybox with its applets. Needs root, because layers keep their files' owners.
+What `wherry image from-host` does, by the functions that it calls.
 """
 
 import sys
-import tempfile
-from pathlib import Path
-from typing import BinaryIO
 
-from wherry.content.store import ContentStore
 from wherry.errdefs import EngineError
-from wherry.images import from_host
-from wherry.images.store import ImageStore
-from wherry.images.unpacking import opener
-from wherry.metadata import Database
-from wherry.snapshots import drivers
-
-
-def write_archive(name: str, programs: list[str], out: BinaryIO) -> None:
-    """Make the image in stores of its own, which last as long as this takes, and write it out."""
-    with tempfile.TemporaryDirectory(prefix="host-image-") as folder:
-        root = Path(folder)
-        content = ContentStore(root / "content")
-        with Database.open(root / "wherry.db") as database:
-            snapshots = drivers.choose(root, None, opener(content, database))
-            store = ImageStore(content, snapshots, database)
-            from_host.build(store, programs, name)
-            out.writelines(store.save([name]))
+from wherry.hostimage import Archive, RunConfig, Wanted, collect, image_name
 
 
 def main(arguments: list[str]) -> int:
     if len(arguments) < 2:
         print("usage: host_image.py NAME PROGRAM... > archive.tar", file=sys.stderr)
         return 2
+    name, *programs = arguments
     try:
-        write_archive(arguments[0], arguments[1:], sys.stdout.buffer)
+        found = collect(Wanted(programs))
+        run = RunConfig(found.environment, found.programs[:1])
+        archive = Archive(found.tree, run, [image_name(name)], "examples/host_image.py")
+        sys.stdout.buffer.writelines(archive.pieces())
     except EngineError as error:
         print(error.message, file=sys.stderr)
         return 1
