@@ -101,3 +101,10 @@ async def test_many_stages_one_upon_the_other(yard: Yard) -> None:
     chain = "".join(f"FROM s{number - 1} AS s{number}\n" for number in range(1, 2000))
     built = await yard.build(f"FROM base AS s0\n{chain}")
     assert yard.config(built).rootfs == yard.images.resolve("base").config.rootfs
+
+
+async def test_triggers_have_an_end(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_image(yard, "many", *["ONBUILD LABEL a=b"] * 11)
+    monkeypatch.setattr(steps, "INSTRUCTIONS_MAX", 10)
+    with pytest.raises(DockerfileError, match="the base image has 11 triggers, and 10 are most"):
+        await yard.build("FROM many\n")

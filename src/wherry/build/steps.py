@@ -34,6 +34,7 @@ from wherry.build.dockerfile import (
     resolve,
 )
 from wherry.build.dockerfile.errors import located
+from wherry.build.dockerfile.parser import INSTRUCTIONS_MAX
 from wherry.build.events import VertexStarted
 from wherry.build.job import Job
 from wherry.build.keys import CacheKey
@@ -105,6 +106,12 @@ class Steps:
     def triggers(self, plan: StagePlan, state: State) -> tuple[list[Instruction], State]:
         """The ONBUILD instructions of a stage's base, and the state without them."""
         location = plan.stage.location
+        if len(state.run.on_build) > INSTRUCTIONS_MAX:
+            raise DockerfileError(
+                f"the base image has {len(state.run.on_build)} triggers, and {INSTRUCTIONS_MAX} are"
+                " most",
+                location,
+            )
         found = [parse_trigger(text, location) for text in state.run.on_build]
         return found, dataclasses.replace(state, run=replace(state.run, on_build=()))
 

@@ -18,7 +18,7 @@ from wherry.build.dockerfile.lines import Line, Text, decode, read
 from wherry.build.dockerfile.reading import instruction_of
 
 _NEVER_ON_BUILD: Final = (From, Onbuild)
-_INSTRUCTIONS_MAX: Final = 10_000
+INSTRUCTIONS_MAX: Final = 10_000
 """Each is an entry of the image's history, and a name to be told; and no image has so many."""
 
 
@@ -88,10 +88,10 @@ def parse_trigger(expression: str, location: Location) -> Instruction:
 
 
 def _judge_count(text: Text) -> None:
-    if len(text.lines) > _INSTRUCTIONS_MAX:
+    if len(text.lines) > INSTRUCTIONS_MAX:
         raise DockerfileError(
-            f"it has {len(text.lines)} instructions, and {_INSTRUCTIONS_MAX} are most",
-            text.lines[_INSTRUCTIONS_MAX].location,
+            f"it has {len(text.lines)} instructions, and {INSTRUCTIONS_MAX} are most",
+            text.lines[INSTRUCTIONS_MAX].location,
         )
 
 

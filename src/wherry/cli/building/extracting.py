@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MODE = 0o1777
+_LONG_AGO = 1 << 40  # seconds
 _PIECE = 256 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,7 +39,7 @@ def extract(archive: Iterable[bytes], folder: str) -> None:
         with tarfile.open(fileobj=_Pieces(iter(archive)), mode="r|") as tar:
             _Extraction(root, folder).run(tar)
     except tarfile.TarError as error:
-        raise CliError(f"the daemon's archive of files is broken: {error}") from error
+        raise _broken(str(error)) from error
     finally:
         os.close(root)
 
@@ -72,6 +73,8 @@ class _Extraction:
             name = member.name
             try:
                 self._put(tar, member)
+            except ValueError as error:  # a zero byte in a name
+                raise _broken(f"{name!r}: {error}") from error
             except OSError as error:
                 raise CliError(
                     f"write {self._folder}/{name}: {(error.strerror or '').lower()}"
@@ -88,7 +91,7 @@ class _Extraction:
             return
         if member.isdir():
             os.close(self._enter(parts))
-            self._folders.append((member.name, member.mode & _MODE, member.mtime))
+            self._folders.append((member.name, member.mode & _MODE, _time(member)))
             return
         if member.ischr() or member.isblk():
             self._left_out += 1
@@ -103,10 +106,16 @@ class _Extraction:
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
     ) -> None:
         _clear(parent, name)
+        if member.issparse():
+            # It would be written as the zeros that it stands for; a daemon sends none.
+            raise _broken(f"{member.name} has holes")
         if member.issym():
             os.symlink(member.linkname, name, dir_fd=parent)
         elif member.islnk():
-            self._link(_parts(member.linkname), parent, name)
+            target = _parts(member.linkname)
+            if not target:
+                raise _broken(f"{member.name} is a hardlink to nothing")
+            self._link(target, parent, name)
         elif member.isfifo():
             os.mkfifo(name, member.mode & _MODE, dir_fd=parent)
         else:
@@ -117,7 +126,7 @@ class _Extraction:
                     file.write(data)
                 file.flush()
                 os.fchmod(fd, member.mode & _MODE)
-                os.utime(fd, (member.mtime, member.mtime))
+                os.utime(fd, (_time(member), _time(member)))
 
     def _link(self, target: list[str], parent: int, name: str) -> None:
         there = self._enter(target[:-1])
@@ -172,5 +181,14 @@ def _clear(parent: int, name: str) -> None:
 def _parts(name: str) -> list[str]:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise CliError(f"the daemon's archive of files is broken: {name} leads out of it")
+        raise _broken(f"{name} leads out of it")
     return parts
+
+
+def _time(member: tarfile.TarInfo) -> float:
+    """0 for what no file can have, and for what is no number."""
+    return member.mtime if -_LONG_AGO <= member.mtime <= _LONG_AGO else 0
+
+
+def _broken(how: str) -> CliError:
+    return CliError(f"the daemon's archive of files is broken: {how}")
