@@ -1,13 +1,12 @@
 """What all that is kept takes on the disk: `GET /system/df`."""
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from wherry.engine.builds import Builds
 from wherry.engine.containers import Containers
 from wherry.engine.images import Images
-from wherry.engine.model import BuildCache, ContainerSummary, DiskUsage, ImageSummary
+from wherry.engine.model import BuildCache, DiskUsage
 from wherry.engine.stores import Stores
 from wherry.threads import to_thread
 
@@ -30,25 +29,15 @@ class Accounts:
         """Those of `USAGE_KINDS` that are asked for; the others stay None."""
         usage = DiskUsage()
         if "image" in kinds:
-            usage.images = await self._image_rows()
+            usage.images = await self._images.list(False, {}, False, shared_size=True)
             usage.layers_size = await to_thread(self._layers_size)
         if "container" in kinds:
-            usage.containers = await self._container_rows()
+            usage.containers = await self._containers.list(True, 0, size=True, filters={})
         if "volume" in kinds:
             usage.volumes = []
         if "build-cache" in kinds:
             usage.build_cache = [cache_row(entry) for entry in await self._builds.cache()]
         return usage
-
-    async def _image_rows(self) -> Sequence[ImageSummary]:
-        rows = await self._images.list(False, {}, False, shared_size=True)
-        users = Counter(str(use.image_id) for use in self._containers.uses())
-        for row in rows:
-            row.containers = users[row.id]
-        return rows
-
-    async def _container_rows(self) -> Sequence[ContainerSummary]:
-        return await self._containers.list(True, 0, size=True, filters={})
 
     def _layers_size(self) -> int:
         images = self._stores.images.list()

@@ -53,6 +53,9 @@ class Images:
         images = await to_thread(self._stores.images.list, steps=all)
         chosen = image_filters.choose(images, filters)
         rows = [image_views.summary(image) for image in chosen]
+        users = Counter(use.image_id for use in self._uses())
+        for row, image in zip(rows, chosen, strict=True):
+            row.containers = users[image.id]
         if shared_size:
             await to_thread(_add_shared_sizes, self._stores, rows, chosen, images)
         return rows

@@ -7,6 +7,7 @@ from wherry.engine.container import Container
 from wherry.engine.document import CREATED, EXITED, REMOVING, Document, Life
 from wherry.engine.logging_options import read_log_config
 from wherry.engine.model import (
+    UNSET,
     ContainerConfig,
     ContainerInspect,
     ContainerSummary,
@@ -151,7 +152,10 @@ def summary(container: Container) -> ContainerSummary:
         labels=document.config.labels or {},
         state=document.life.status,
         status=status_text(document.life, time.time()),
-        host_config=SummaryHostConfig(network_mode=document.host_config.network_mode),
+        host_config=SummaryHostConfig(
+            network_mode=document.host_config.network_mode,
+            annotations=document.host_config.annotations or UNSET,
+        ),
         network_settings=SummaryNetworkSettings(networks=_networks(document)),
         mounts=_mount_points(document),
     )

@@ -1,7 +1,7 @@
 """A container's life: create, start, look at, rename, stop, restart, kill, remove."""
 
 from wherry import errdefs
-from wherry.api import parameters
+from wherry.api import older, parameters
 from wherry.api.calls import Call, Route, json_reply, no_content
 from wherry.api.decoding import read_body
 from wherry.api.http.messages import Answer, Reply
@@ -16,7 +16,7 @@ async def list_all(call: Call) -> Answer:
         parameters.flag(query, "size"),
         parameters.filters(query),
     )
-    return json_reply(found)
+    return json_reply(older.containers(found, call.version))
 
 
 async def create(call: Call) -> Answer:
@@ -24,6 +24,7 @@ async def create(call: Call) -> Answer:
     wanted = await read_body(call.request, CreateRequest)
     if wanted is None:
         raise errdefs.invalid("config cannot be empty in order to create a container")
+    older.create_request(wanted, call.version)
     name = parameters.text(query, "name").removeprefix("/") or None
     platform = parameters.text(query, "platform") or None
     created = await call.pending.complete(call.backend.containers.create(name, wanted, platform))

@@ -5,47 +5,30 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from wherry import errdefs
-from wherry.api import media_types, parameters
+from wherry.api import media_types, older, parameters
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.errors import JSON
 from wherry.api.http.messages import Answer, Reply, Stream
-from wherry.engine.model import ErrorDetail, ImageInspect, ImageSummary, ImportRequest, JSONMessage
-
-# What an image's Config had beside its own fields before v1.50: a container's, all empty.
-_CONFIG_BEFORE_1_50: dict[str, object] = {
-    "Hostname": "",
-    "Domainname": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Image": "",
-}
+from wherry.engine.model import ErrorDetail, ImportRequest, JSONMessage
 
 
 async def list_all(call: Call) -> Answer:
     query = call.request.query
+    wanted = parameters.filters(query)
+    if call.version < (1, 41) and (pattern := parameters.text(query, "filter")):
+        wanted.setdefault("reference", []).append(pattern)
     found = await call.backend.images.list(
         parameters.flag(query, "all"),
-        parameters.filters(query),
+        wanted,
         parameters.flag(query, "digests"),
         parameters.flag(query, "shared-size"),
     )
-    if call.version >= (1, 44):
-        return json_reply(found)
-    return json_reply([with_virtual_size(image) for image in found])
-
-
-def with_virtual_size(image: ImageSummary) -> dict[str, object]:
-    """As it was before v1.44."""
-    return {**msgspec.to_builtins(image), "VirtualSize": image.size}
+    return json_reply(older.images(found, call.version))
 
 
 async def inspect(call: Call) -> Answer:
-    image = await call.backend.images.inspect(call.ref)
-    return json_reply(image if call.version >= (1, 50) else _as_before_1_50(image, call.version))
+    found = await call.backend.images.inspect(call.ref)
+    return json_reply(older.image(found, call.version))
 
 
 async def history(call: Call) -> Answer:
@@ -59,14 +42,6 @@ def _one_platform_each(what: str) -> errdefs.EngineError:
         f"{what} one platform of an image: not supported by this version of Wherry, which keeps "
         "images of one platform each (leave out platform)"
     )
-
-
-def _as_before_1_50(image: ImageInspect, version: tuple[int, int]) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(image)
-    plain["Config"] = {**_CONFIG_BEFORE_1_50, **msgspec.to_builtins(image.config)}
-    if version < (1, 44):
-        plain["VirtualSize"] = image.size
-    return plain
 
 
 async def load(call: Call) -> Answer:

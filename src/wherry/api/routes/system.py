@@ -1,12 +1,10 @@
 """Who is there, what it is, and what it takes."""
 
-import msgspec
-
 from wherry import errdefs
+from wherry.api import older
 from wherry.api.calls import Call, Route, json_reply
 from wherry.api.http.messages import Answer, Reply
-from wherry.api.routes.images import with_virtual_size
-from wherry.engine.model import USAGE_KINDS, BuildCache
+from wherry.engine.model import USAGE_KINDS
 
 _PING_HEADERS = {
     # "1" is the classic builder; BuildKit's would be "2".
@@ -27,7 +25,7 @@ async def version(call: Call) -> Answer:
 
 
 async def info(call: Call) -> Answer:
-    return json_reply(await call.backend.system.info())
+    return json_reply(older.info(await call.backend.system.info(), call.version))
 
 
 async def disk_usage(call: Call) -> Answer:
@@ -36,20 +34,7 @@ async def disk_usage(call: Call) -> Answer:
         if kind not in USAGE_KINDS:
             raise errdefs.invalid(f"unknown object type: {kind}")
     usage = await call.backend.system.disk_usage(USAGE_KINDS if asked is None else frozenset(asked))
-    plain: dict[str, object] = msgspec.to_builtins(usage)
-    if call.version < (1, 44):
-        plain["Images"] = [with_virtual_size(image) for image in usage.images or ()]
-    if call.version < (1, 42):
-        records = usage.build_cache or ()
-        plain["BuildCache"] = [_as_before_1_42(record) for record in records]
-        plain["BuilderSize"] = sum(record.size for record in records)
-    return json_reply(plain)
-
-
-def _as_before_1_42(record: BuildCache) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(record)
-    del plain["Parents"]
-    return plain
+    return json_reply(older.disk_usage(usage, call.version))
 
 
 ROUTES: list[Route] = [

@@ -59,6 +59,8 @@ class Workshop:
 
     async def cache(self) -> Sequence[CacheEntry]:
         """What builds have left for the next: records, then cache mounts."""
+        if self._tools is None and not self._folder.exists():
+            return []  # who only looks makes nothing
         tools = await to_thread(self._open)
         records = await to_thread(tools.records.entries)
         return [*records, *await tools.folders.entries()]
