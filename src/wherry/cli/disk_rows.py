@@ -109,6 +109,8 @@ def volume_row(volume: Volume) -> Row:
     usage = volume.get("UsageData")
     labels = volume["Labels"] or {}
     return {
+        # What volumes of a cluster have.
+        **dict.fromkeys(("Availability", "Group", "Status"), lambda: "N/A"),
         "Driver": lambda: volume["Driver"],
         "Labels": lambda: ",".join(f"{name}={labels[name]}" for name in sorted(labels)),
         "Links": lambda: str(usage["RefCount"]) if usage else "N/A",
@@ -122,21 +124,26 @@ def volume_row(volume: Volume) -> Row:
 def cache_row(entry: CacheEntry, truncated: bool) -> Row:
     """Without `truncated`, for JSON and templates, with whole IDs."""
     identity = entry["ID"][:12] if truncated else entry["ID"]
-    parents = ", ".join(entry["Parents"] or [])
+    parent = entry.get("Parent", "")
     return {
         "CacheType": lambda: entry["Type"],
-        "CreatedAt": lambda: entry["CreatedAt"],
+        "CreatedAt": lambda: _moment(entry["CreatedAt"]),
         "CreatedSince": lambda: _since(entry["CreatedAt"]),
         "Description": lambda: entry["Description"],
         "ID": lambda: f"{identity}*" if entry["InUse"] else identity,
         "InUse": lambda: str(entry["InUse"]).lower(),
-        "LastUsedAt": lambda: entry["LastUsedAt"] or "",
+        "LastUsedAt": lambda: _moment(entry["LastUsedAt"]),
         "LastUsedSince": lambda: _since(entry["LastUsedAt"]) if entry["LastUsedAt"] else "",
-        "Parent": lambda: parents[:12] if truncated else parents,
+        "Parent": lambda: parent[:12] if truncated else parent,
         "Shared": lambda: str(entry["Shared"]).lower(),
         "Size": lambda: human_size(entry["Size"], 3),
         "UsageCount": lambda: str(entry["UsageCount"]),
     }
+
+
+def _moment(moment: str | None) -> str:
+    """As Go prints a time in UTC."""
+    return f"{moment.replace('T', ' ').removesuffix('Z')} +0000 UTC" if moment else ""
 
 
 def _since(moment: str | None) -> str:

@@ -24,12 +24,18 @@ class Method:
 
 
 def print_rows(
-    rows: Iterable[Row], form: str, columns: Sequence[str], headers: Mapping[str, str]
+    rows: Iterable[Row],
+    form: str,
+    columns: Sequence[str],
+    headers: Mapping[str, str],
+    *,
+    checked: bool = False,
 ) -> None:
     """Print `rows` as `form` (an option's value) says.
 
     `columns` are the fields of the plain table, `headers` what stands above each field in one.
-    Raises CliError for a template that can't be understood or names no field.
+    Raises CliError for a template that can't be understood or names no field; the latter without
+    any row only if it is `checked`.
     """
     form = form.replace("\\t", "\t").replace("\\n", "\n")
     if form in ("", "table"):
@@ -44,5 +50,7 @@ def print_rows(
     heading = form.startswith("table ")
     rendering = Rows(form.removeprefix("table "))
     lines = [rendering.heading(headers)] if heading else []
+    if checked and not heading and "json" not in form:
+        rendering.heading(headers)
     lines += [rendering.line(row) for row in rows]
     out(tabulate(lines) if heading else "".join(f"{line}\n" for line in lines))

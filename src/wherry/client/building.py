@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     class CacheEntry(TypedDict):
         ID: str
         Parents: list[str] | None
+        Parent: NotRequired[str]
         Type: str
         Description: str
         InUse: bool

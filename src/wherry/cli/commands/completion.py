@@ -34,7 +34,7 @@ COMPLETION = Command(
     minimum=1,
     maximum=1,
     examples=(
-        ("eval \"$(wherry completion bash)\"", "in ~/.bashrc; for zsh the same in ~/.zshrc"),
+        ('eval "$(wherry completion bash)"', "in ~/.bashrc; for zsh the same in ~/.zshrc"),
         ("wherry completion fish > ~/.config/fish/completions/wherry.fish", "for fish"),
     ),
 )

@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.listing import Row
     from wherry.client.building import CacheEntry
-    from wherry.client.documents import DiskUsage
+    from wherry.client.documents import DiskUsage, ImageSummary
 
     Rows = dict[str, list[Row]]
 
@@ -47,19 +47,26 @@ def _run(context: Context, parsed: Parsed) -> int:
 def _rows(usage: DiskUsage, *, truncated: bool) -> Rows:
     return {
         "Images": [
-            image_rows.image_row(image, next(image_rows.named(image, digests=False)), truncated)
+            image_rows.image_row(image, (*_name(image), ""), truncated)
             for image in usage.get("Images") or []
         ],
         "Containers": [
-            container_rows.container_row(container, truncated)
+            # What it shares with its image is no use of its own.
+            container_rows.container_row({**container, "SizeRootFs": 0}, truncated)
             for container in usage.get("Containers") or []
         ],
         "Volumes": [volume_row(volume) for volume in usage.get("Volumes") or []],
         "BuildCache": [
             cache_row(entry, truncated)
-            for entry in sorted(usage.get("BuildCache") or [], key=_last_use, reverse=True)
+            for entry in sorted(usage.get("BuildCache") or [], key=_last_use)
         ],
     }
+
+
+def _name(image: ImageSummary) -> tuple[str, str]:
+    """The first of its names."""
+    repository, tag, _ = next(image_rows.named(image, digests=False))
+    return repository, tag
 
 
 def _last_use(entry: CacheEntry) -> str:

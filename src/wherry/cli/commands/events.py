@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wherry.client.documents import EventMessage
+    from wherry.client.documents import Actor, EventMessage
 
 _BAD_FORMAT = 64
 _NANOSECONDS = 1_000_000_000
@@ -54,19 +54,16 @@ def _renderer(form: str) -> Callable[[EventMessage], str]:
 
 def _whole(event: EventMessage) -> dict[str, object]:
     """The event with those members that it may leave out, which templates may name all the same."""
-    actor = event["Actor"]
-    # Any label may be asked for; those that aren't there are nothing.
-    attributes = _Attributes(actor["Attributes"] or {})
     known = {"status": "", "id": "", "from": "", "scope": "", "timeNano": 0, **event}
-    return {**known, "Actor": {"ID": actor["ID"], "Attributes": attributes}}
+    return {**known, "Actor": _sorted(event["Actor"])}
 
 
-class _Attributes(dict[str, str]):
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __missing__(self, key: str) -> str:
-        return ""
+def _sorted(actor: Actor) -> dict[str, object]:
+    attributes = actor["Attributes"]
+    return {
+        "ID": actor["ID"],
+        "Attributes": dict(sorted(attributes.items())) if attributes else attributes,
+    }
 
 
 def _plain(event: EventMessage) -> str:
@@ -93,9 +90,7 @@ def _moment(nanoseconds: int) -> str:
 def _json(event: EventMessage) -> str:
     from wherry.client.jsontext import dumps
 
-    attributes = event["Actor"]["Attributes"]
-    ordered = dict(sorted(attributes.items())) if attributes else attributes
-    return dumps({**event, "Actor": {**event["Actor"], "Attributes": ordered}})
+    return dumps({**event, "Actor": _sorted(event["Actor"])})
 
 
 EVENTS = Command(

@@ -24,7 +24,7 @@ def _run(context: Context, parsed: Parsed) -> int:
             out_line(str(row["ID"]()))
         return 0
     columns = (*COLUMNS, "Size") if size else COLUMNS
-    print_rows(rows, form, columns, HEADERS)
+    print_rows(rows, form, columns, HEADERS, checked=True)
     return 0
 
 

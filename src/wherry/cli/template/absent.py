@@ -15,6 +15,11 @@ class NilMap(dict[str, object]):
     """A null that is a map: empty, and null in JSON."""
 
 
+class NoValue(NilMap):
+    """What a map has of a key that isn't in it; and so have its own keys."""
+
+
+NO_VALUE = NoValue()
 _LIST = NilList()
 _MAP = NilMap()
 
@@ -29,6 +34,8 @@ _MAPS = (
     "Annotations Config Data DriverOpts ExposedPorts Labels Networks PortBindings Ports StorageOpt "
     "Sysctls Tmpfs Volumes"
 )
+# Members that are maps: people choose their keys, and one that isn't there is no mistake.
+MAPS = frozenset(_MAPS.split()) - {"Config"} | {"Attributes"}
 NULLS: dict[str, NilList | NilMap] = {
     **dict.fromkeys(_LISTS.split(), _LIST),
     **dict.fromkeys(_MAPS.split(), _MAP),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wherry.cli.template.absent import LEFT_OUT, NULLS
+from wherry.cli.template.absent import LEFT_OUT, MAPS, NO_VALUE, NULLS
 from wherry.cli.template.functions import FUNCTIONS, FunctionError, arity, shown, truth
 from wherry.cli.template.nodes import (
     Body,
@@ -143,17 +143,23 @@ class _Rendering:
         else:
             value = dot if operand.variable is None else self._variables.get(operand.variable)
             fields = operand.fields
-        for name in fields[:-1]:
-            value = self._member(operand, value, name, ())
-        if fields:
-            return self._member(operand, value, fields[-1], arguments)
-        if arguments:
+        if arguments and not fields:
             raise self._error(operand, f"can't give arguments to {shown(value)}")
+        before = ""
+        for at, name in enumerate(fields, 1):
+            given = arguments if at == len(fields) else ()
+            if before in MAPS and isinstance(value, Mapping) and name not in value:
+                value = NO_VALUE
+            else:
+                value = self._member(operand, value, name, given)
+            before = name
         return value
 
     def _member(
         self, operand: Operand, value: object, name: str, arguments: tuple[object, ...]
     ) -> object:
+        if value is NO_VALUE:
+            return value
         if value is None:
             raise self._error(operand, f"nil data; no entry for key {_quoted(name)}")
         if not isinstance(value, Mapping):

@@ -9,7 +9,7 @@ from types import CodeType
 
 from wherry.cli.listing import Method
 from wherry.cli.quoting import quoted
-from wherry.cli.template.absent import NilList, NilMap
+from wherry.cli.template.absent import NO_VALUE, NilList, NilMap
 from wherry.client.jsontext import dumps
 
 MANY = 1 << 30
@@ -35,6 +35,8 @@ def shown(value: object) -> str:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is NO_VALUE:
+        return "<no value>"
     if isinstance(value, Mapping):
         members = (f"{shown(key)}:{shown(value[key])}" for key in sorted(value))
         return f"map[{' '.join(members)}]"
@@ -103,7 +105,9 @@ def _length(value: object) -> int:
 def _index(value: object, *keys: object) -> object:
     for key in keys:
         if isinstance(value, Mapping):
-            value = value.get(key)
+            # A map of texts, such as labels, has an empty one for what isn't in it.
+            texts = all(isinstance(member, str) for member in value.values())
+            value = value.get(key, "" if texts else None)
         elif isinstance(value, str):
             value = value.encode("utf-8", "surrogateescape")[_position(value, key)]
         elif isinstance(value, (list, tuple)):
