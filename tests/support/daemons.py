@@ -70,6 +70,7 @@ class Daemon:
         self.socket = self.folder / "s"
         self.log = self.folder / "log"
         self.cgroup = leaks.cgroup_name("e2e")
+        self.flags: list[str] = []  # beside those that every daemon gets
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- its life -------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ class Daemon:
         command = [
             program, "--data-root", self.data, "--exec-root", self.exec,
             "--pidfile", self.folder / "pid", "--config-file", config,
-            "--cgroup-parent", self.cgroup, "-H", f"unix://{self.socket}",
+            "--cgroup-parent", self.cgroup, "-H", f"unix://{self.socket}", *self.flags,
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

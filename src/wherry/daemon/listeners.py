@@ -89,15 +89,18 @@ class TcpListener:
         except OSError as error:
             raise errdefs.invalid(f"hosts: {self.name}: {error.strerror}") from error
         try:
-            for family, kind, protocol, _, address in dict.fromkeys(found):
-                self._bind(socket.socket(family, kind, protocol), address)
+            for family, kind, protocol, _, (at, _port, *more) in dict.fromkeys(found):
+                self._bind(socket.socket(family, kind, protocol), (at, self._port(host), *more))
         except OSError as error:
             for bound in self.sockets:
                 bound.close()
             raise errdefs.from_os_error(f"listening at {self.name}", error) from error
-        at = self.sockets[0].getsockname()
-        if not host.port:
-            self.name = str(TcpHost(host.name, at[1]))
+        self.name = str(TcpHost(host.name, self._port(host)))
+
+    def _port(self, host: TcpHost) -> int:
+        """The same for all of its addresses, also where any will do."""
+        port: int = self.sockets[0].getsockname()[1] if self.sockets else host.port
+        return port
 
     def _bind(self, bound: socket.socket, address: tuple[object, ...]) -> None:
         try:
