@@ -269,6 +269,7 @@ async def test_detach_keys_end_the_attachment_and_not_the_typing(
     assert await asyncio.wait_for(reader.read(), 5) == b""
     await asyncio.wait_for(container.exited.wait(), 5)
     assert typed == b"ls"
+    assert served.engine.containers.options[1:] == ["detached box"]
     writer.close()
 
 
