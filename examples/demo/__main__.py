@@ -44,19 +44,12 @@ CHANGES = {
 def make_base(engine: Engine) -> None:
     heading("A base image: programs of this host, with all that they need")
     names = [Path(program).name for program in PROGRAMS]
-    print(f"  $ host_image.py {BASE} {' '.join(names)} > {BASE}.tar")
-    archive = engine.folder / f"{BASE}.tar"
+    command("wherry", "image", "from-host", "-t", BASE, *names)
     begin = time.perf_counter()
-    with archive.open("wb") as out:
-        tool = HERE.parent / "host_image.py"
-        subprocess.run([sys.executable, tool, BASE, *PROGRAMS], stdout=out, check=True)
+    engine.run("image", "from-host", "-q", "-t", BASE, *PROGRAMS)
     made = time.perf_counter() - begin
-    command("wherry", "load", "-i", f"{BASE}.tar")
-    begin = time.perf_counter()
-    engine.run("load", "-q", "-i", str(archive))
-    loaded = time.perf_counter() - begin
-    size = archive.stat().st_size / 1e6
-    say(f"{size:.0f} MB, made in {made:.1f} s, loaded in {loaded:.2f} s")
+    size = engine.run("images", "--format", "{{.Size}}", BASE).strip()
+    say(f"{size}, found, packed and loaded in {made:.1f} s")
 
 
 def first_build(project: Project) -> str:
@@ -108,7 +101,7 @@ def show_layers(engine: Engine) -> None:
     words = ["history", "--format", "table {{.Size}}\\t{{.CreatedBy}}", "web"]
     command("wherry", *words)
     said = engine.run(*words)
-    claim("COPY server.py ." in said and "wherry: " in said, "the history has every step")
+    claim("COPY server.py ." in said and "image from-host" in said, "the history has every step")
     for line in said.splitlines():
         print(f"  {line}")
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import archives
 import daemons
+import hostimages
 import pytest
 from daemons import Daemon, poll
 from programs import Program, find
@@ -180,13 +180,7 @@ def test_secrets_and_further_contexts(wherry: Program, folder: Path, tmp_path: P
 def test_an_agent_is_forwarded(
     daemon: Daemon, wherry: Program, folder: Path, tmp_path: Path
 ) -> None:
-    host_image = Path(__file__).parents[2] / "examples" / "host_image.py"
-    if not host_image.exists():
-        pytest.skip("needs the example that makes images of host programs")
-    archive = subprocess.run(
-        [sys.executable, host_image, "ssh-tools", "ssh-add", "sh"], capture_output=True, check=True
-    ).stdout
-    assert daemon.load(archive).status == 200
+    assert daemon.load(hostimages.archive("ssh-tools", "ssh-add", "sh")).status == 200
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", key],
                    check=True)  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import daemons
+import hostimages
 import pytest
 from daemons import Daemon, poll
 from programs import Program, find
@@ -61,11 +62,7 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
     with daemons.running() as daemon:
-        base = subprocess.run(
-            [sys.executable, EXAMPLES / "host_image.py", "base", str(PYTHON), "sh", "gzip"],
-            capture_output=True,
-            check=True,
-        ).stdout
+        base = hostimages.archive("base", str(PYTHON), "sh", "gzip")
         assert daemon.load(base).status == 200
         yield daemon
 
