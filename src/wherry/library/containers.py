@@ -19,6 +19,7 @@ from wherry.library.options import Options, read_request
 
 if TYPE_CHECKING:
     from wherry.engine.model import ContainerInspect, ContainerSummary, CreateResponse
+    from wherry.library import backend
     from wherry.library.anyengine import AnyEngine
 
 Moment = datetime.datetime | float
@@ -56,11 +57,15 @@ class Container:
         self.removes_itself = removes_itself
         """Whether it goes when it ends."""
         self._engine = engine
-        self._backend = engine.backend.containers
         self._end: asyncio.Task[WaitResult] | None = None
 
     def __repr__(self) -> str:
         return f"<container {self.id[:12]}>"
+
+    @property
+    def _backend(self) -> backend.Containers:
+        """Unavailable when the engine has been left."""
+        return self._engine.backend.containers
 
     # --- its life ---------------------------------------------------------------------------------
 
@@ -99,7 +104,8 @@ class Container:
         try:
             return (await asyncio.shield(end)).status_code
         except asyncio.CancelledError:
-            if end.cancelled():
+            waiting = asyncio.current_task()
+            if end.cancelled() and not (waiting and waiting.cancelling()):
                 message = f"container {self.id[:12]}: the engine was left before its end"
                 raise errdefs.unavailable(message) from None
             raise
@@ -194,8 +200,10 @@ class Container:
     async def settle(self, timeout: int | None) -> None:
         """Stop it, and if it goes by itself wait until it has."""
         with _unless(Kind.NOT_FOUND):
+            if self.removes_itself and (self._end is None or self._end.cancelled()):
+                await self._expect_end()
             await self.stop(timeout)
-        if self._end is not None:
+        if self.removes_itself and self._end is not None:
             await asyncio.wait([self._end], timeout=_REMOVAL_SECONDS)
 
     async def _expect_end(self) -> None:
@@ -208,7 +216,7 @@ class Container:
     def _ended(self, end: asyncio.Task[WaitResult]) -> None:
         if not end.cancelled():
             end.exception()  # for who waits; nobody may
-        self._engine.let_go(self)
+            self._engine.let_go(self)
 
     def _forget_end(self) -> None:
         end, self._end = self._end, None
@@ -247,12 +255,12 @@ class Containers:
         """Make one, for `Container.start`. See `AnyEngine.run`."""
         request = read_request(image, command, options)
         request.host_config.auto_remove = remove
-        backend = self._engine.backend.containers
+        containers = self._engine.backend.containers
 
         async def undo(made: CreateResponse) -> None:
-            await backend.remove(made.id, True, True, False)
+            await containers.remove(made.id, True, True, False)
 
-        made = await whole(backend.create(name or None, request, platform or None), undo)
+        made = await whole(containers.create(name or None, request, platform or None), undo)
         return Container(self._engine, made.id, made.warnings, removes_itself=remove)
 
     async def get(self, ref: str) -> Container:

@@ -89,16 +89,15 @@ class Engine(AnyEngine):
             )
         async with contextlib.AsyncExitStack() as undo:
             places = self._own(undo)
-            undo.callback(_remove_group, places.cgroup_parent)
             await undo.enter_async_context(threads.own_threads())
-            backend = await Backend.open(self._settings(places))
-            undo.push_async_callback(backend.close)
-            undo.callback(setattr, self, "_backend", None)
-            self._backend = backend
+            undo.push_async_callback(threads.to_thread, _remove_group, places)
+            self._backend = await Backend.open(self._settings(places))
             self._undo = undo.pop_all()
 
     async def _close(self) -> None:
-        await self._undo.aclose()
+        async with self._undo:
+            backend, self._backend = self.backend, None
+            await backend.close()
 
     def _own(self, undo: contextlib.ExitStack | contextlib.AsyncExitStack) -> Places:
         """Lock root and exec root."""
@@ -138,9 +137,12 @@ def _give_up(folder: Path, lock: Lock) -> None:
             folder.rmdir()
 
 
-def _remove_group(path: str) -> None:
-    with contextlib.suppress(errdefs.EngineError, OSError):  # something runs on in there
-        cgroups.detect().remove(path, timeout=0)
+def _remove_group(places: Places) -> None:
+    """It stays if something runs on in there; the shims of what has just ended need a moment."""
+    if any((places.exec_root / "containers").glob("*")):
+        return
+    with contextlib.suppress(errdefs.EngineError, OSError):
+        cgroups.detect().remove(places.cgroup_parent)
 
 
 def _in_use(error: InUseError) -> errdefs.EngineError:
