@@ -122,6 +122,29 @@ def test_what_is_told_is_what_dockerd_tells(own_daemon: Daemon) -> None:
     assert listener.end() == RECORDED.splitlines()
 
 
+def test_images_are_told_by_their_own_id_and_labels(own_daemon: Daemon) -> None:
+    """Although a name without a tag may mean several elsewhere."""
+    daemon = own_daemon
+    listener = Listener(daemon, '/events?filters={"type":["image"]}')
+    other = archives.image("box:another", Labels={"l": "1"})
+    assert daemon.load(other).status == 200
+    box, another = (
+        daemon.get(f"/images/{name}/json").json["Id"] for name in ("box", "box:another")
+    )
+    assert box != another
+    daemon.post("/images/box:another/tag?repo=aaa")
+    daemon.delete("/images/box")
+    daemon.delete("/images/aaa")
+    daemon.delete("/images/box:another")
+    daemon.stop()
+    told = ["image load l=1 name=ID", "image tag l=1 name=aaa:latest"]
+    told += ["image untag name=ID", "image delete name=ID"]
+    told += ["image untag l=1 name=ID", "image untag l=1 name=ID", "image delete name=ID"]
+    assert listener.end() == told
+    about = [event["Actor"]["ID"] for event in listener.heard]
+    assert about == [another, another, box, box, another, another, another]
+
+
 def test_a_run_that_goes_by_itself(own_daemon: Daemon) -> None:
     daemon = own_daemon
     listener = Listener(daemon, '/events?filters={"container":["brief"]}')

@@ -165,7 +165,7 @@ def _configured(changes: Sequence[str]) -> RunConfig:
 
 def _tag(stores: Stores, ref: str, name: str) -> Digest:
     stores.images.tag(ref, name)
-    return stores.images.meant([ref])[0]
+    return stores.images.identify(ref)
 
 
 class _Gone(NamedTuple):
@@ -178,7 +178,7 @@ class _Gone(NamedTuple):
 def _delete(
     stores: Stores, ref: str, force: bool, uses: Sequence[ContainerUse]
 ) -> tuple[_Gone, Removed]:
-    image_id = stores.images.meant([ref])[0]
+    image_id = stores.images.identify(ref)
     gone = _Gone(image_id, _labels(stores, image_id))
     return gone, stores.images.delete(ref, force=force, uses=uses)
 

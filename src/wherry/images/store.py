@@ -117,6 +117,10 @@ class ImageStore:
 
         return self._database.read(find)
 
+    def identify(self, text: str) -> Digest:
+        """The ID of the image that `resolve` finds, of a damaged one too. Raises what that does."""
+        return self._database.read(lambda tx: resolve(tx, text).image.id)
+
     def tag(self, source: str, name: str) -> None:
         """Give an image another name; an image that had it loses it, and stays.
 
