@@ -50,7 +50,11 @@ async def test_a_running_container_gets_another_name(house, wanted: str) -> None
         ("/", Kind.INVALID_ARGUMENT, "Neither old nor new names may be empty"),
         ("box", Kind.INVALID_ARGUMENT, "Renaming a container with the same name as its current"),
         ("/box", Kind.INVALID_ARGUMENT, "Renaming a container with the same name as its current"),
-        ("-x", Kind.INVALID_ARGUMENT, "Error when allocating new name: Invalid container name"),
+        (
+            "-x",
+            Kind.INVALID_ARGUMENT,
+            "Error when allocating new name: Invalid container name (/-x)",
+        ),
         (
             "other",
             Kind.CONFLICT,

@@ -22,7 +22,8 @@ async def rename(stores: Stores, roster: Roster, container: Container, name: str
     if container.removing:
         raise errdefs.conflict(f"container {container.id} is being removed and cannot be renamed")
     try:
-        wanted = roster.reserve(names.check_name(name), container.id)
+        # It has its slash here, as in Docker, whose words for a bad name show it.
+        wanted = roster.reserve(names.check_name("/" + name.removeprefix("/")), container.id)
     except errdefs.EngineError as error:
         message = f"Error when allocating new name: {error.message}"
         raise errdefs.EngineError(error.kind, message) from None
