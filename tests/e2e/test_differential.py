@@ -57,6 +57,13 @@ WORDS = [
         'cannot remove container "/two": container is running: '
         "stop the container before removing or force remove",
     ),
+    Words(
+        "nothing runs for a step that runs nothing, and what does run has no name of its own",
+        r" ---> Running in <short id>\n|Removing intermediate container <short id>\n",
+        "",
+    ),
+    Words(NEWER, r"( container die <id> \(.*?)exitCode=", r"\1execDuration=0, exitCode="),
+    Words("a quote of Go's slices", r"dangling=\[nonsense\]", "dangling=nonsense"),
     Words("a quote of Go's slices", r'option \["nonsense"\]', 'option "nonsense"'),
     Words("one wording for all", r"no such container nothing", "No such container: nothing"),
     Words(
@@ -112,6 +119,23 @@ MOUNT_POINTS = (
     'run --rm @none box sh -c \'cut -d" " -f2 /proc/mounts | '
     'grep -E "^/($|dev|etc|proc/sys|proc/interrupts)" | sort\''
 )
+IMAGES = "images --format '{{.Repository}}:{{.Tag}}'"
+AS_GIVEN: tuple[str, dict[str, str | int]] = (
+    "the name as it was given",
+    {"err": "Error response from daemon: No such image: nothing\n"},
+)
+IN_FULL: tuple[str, dict[str, str | int]] = (
+    "the name in full",
+    {"err": "Error response from daemon: No such image: nothing:latest\n"},
+)
+PLACE = "the place in the Dockerfile is shown, and told in BuildKit's words"
+# What the command line says by itself.
+OLD_BUILDER = (
+    "DEPRECATED: The legacy builder is deprecated and will be removed in a future release.\n"
+    "  BuildKit is currently disabled; enable it by removing the DOCKER_BUILDKIT=0\n"
+    "  environment-variable.\n\n"
+)
+SENT = "Sending build context to Docker daemon  <size>\r\r\n"
 DIFFERENCES: dict[tuple[str, str], tuple[str, dict[str, str | int]]] = {
     ("load what is no image", "load -i @folder/text"): (
         "the entry is named, and what is wrong with it",
@@ -148,6 +172,101 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, dict[str, str | int]]] = {
         "there is no layer of the engine's own between the image's and the container's",
         {"code": 1, "err": "cat: can't open '/.dockerenv': No such file or directory\n"},
     ),
+    (
+        "events",
+        "events --since 1h --until 0s --filter container=eve --filter type=image",
+    ): ("a container's name is not an image's that begins so", {"out": ""}),
+    ("ps with more filters", "ps -a --format '{{.Names}}' --filter health=nonsense"): (
+        "one wording for all filters",
+        {"err": "Error response from daemon: invalid filter 'health=nonsense'\n"},
+    ),
+    ("ps with more filters", "ps -a --format '{{.Names}}' --filter expose=80"): (
+        "a port is exposed by a container that has no network too",
+        {"out": "new\n"},
+    ),
+    ("images with filters", f"{IMAGES} --filter before=nothing"): AS_GIVEN,
+    ("images with filters", f"{IMAGES} --filter since=nothing"): AS_GIVEN,
+    ("images with filters", f"{IMAGES} --filter reference=["): (
+        "the filter is named",
+        {
+            "err": "Error response from daemon: invalid reference filter '[': "
+            "syntax error in pattern\n"
+        },
+    ),
+    ("save what is not there", "save -o @folder/nothing.tar nothing"): IN_FULL,
+    ("save what is not there", "save -o @folder/nothing.tar box nothing"): IN_FULL,
+    ("import", "import @folder/text"): (
+        "the entry is named, and what is wrong with it",
+        {
+            "err": "Error response from daemon: the archive's root file system: tar entry '"
+            + "not an archive\\n" * 6
+            + "not an arc' at byte 0: its header has no checksum: this is not a tar archive\n"
+        },
+    ),
+    ("build", "history --no-trunc --format '{{.CreatedBy}}' made:1"): (
+        "in BuildKit's words",
+        {
+            "out": 'CMD ["cat" "/file"]\nRUN /bin/sh -c cat /file # buildkit\n'
+            "COPY file /file # buildkit\nLABEL a=b\na test\n"
+        },
+    ),
+    (
+        "build with options",
+        "build @none -q --target nothing - <<< FROM box AS first\\n",
+    ): (
+        "the stages that there are are named",
+        {
+            "err": f"{OLD_BUILDER}{SENT}Error response from daemon: target stage "
+            '"nothing" could not be found (there are: first)\n'
+        },
+    ),
+    (
+        "build that fails",
+        "build @none -t made:1 - <<< FROM box\\nRUN echo before; exit 3\\nRUN echo after\\n",
+    ): (
+        PLACE,
+        {
+            "out": f"{SENT}Step 1/3 : FROM box\n ---> <short id>\n"
+            "Step 2/3 : RUN echo before; exit 3\nbefore\nDockerfile:2\n----\n"
+            "  1 |  FROM box\n  2 | >>> RUN echo before; exit 3\n  3 |  RUN echo after\n----\n"
+        },
+    ),
+    ("build that fails", "build @none - <<< FROM box\\nNONSENSE x\\n"): (
+        PLACE,
+        {
+            "err": f"{OLD_BUILDER}Error response from daemon: dockerfile parse error on line 2: "
+            "unknown instruction: NONSENSE\nDockerfile:2:1\n  2 | NONSENSE x\n  | ^\n"
+        },
+    ),
+    ("build that fails", "build @none - <<< FROM box\\nCOPY nothing /\\n"): (
+        PLACE,
+        {
+            "out": f"{SENT}Step 1/2 : FROM box\n ---> <short id>\nStep 2/2 : COPY nothing /\n"
+            "Dockerfile:2\n----\n  1 |  FROM box\n  2 | >>> COPY nothing /\n----\n",
+            "err": f'{OLD_BUILDER}"/nothing": not found in the build context\n',
+        },
+    ),
+    ("build that fails", "build @none - <<< FROM\\n"): (
+        PLACE,
+        {
+            "err": f"{OLD_BUILDER}Error response from daemon: dockerfile parse error on line 1: "
+            "FROM requires either one or three arguments\nDockerfile:1:1\n  1 | FROM\n  | ^\n"
+        },
+    ),
+    ("build that fails", "build @none - <<< RUN true\\n"): (
+        PLACE,
+        {
+            "err": f"{OLD_BUILDER}Error response from daemon: no build stage in current context: "
+            "only ARG may stand before the first FROM\nDockerfile:1:1\n  1 | RUN true\n  | ^\n"
+        },
+    ),
+    ("networks, volumes and plugins of a plain engine", "network inspect nothing"): (
+        "the networks that there are are named",
+        {
+            "err": "Error response from daemon: network nothing not found: "
+            "there are none and host so far\n"
+        },
+    ),
     ("attach", "attach one <<< word\\n"): (
         "dockerd ends an attachment with its input; here the output still comes",
         {"out": "got word\n"},
@@ -178,15 +297,17 @@ def docker_and_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     folder = tmp_path_factory.mktemp("differential")
     differential.fill(folder)
     with daemons.running() as daemon:
-        docker = find("docker", f"unix://{daemon.socket}")
+        docker = find("docker", f"unix://{daemon.socket}", **differential.ENVIRONMENT)
         assert daemon.load(archives.image("box:latest")).status == 200
         yield docker, folder
 
 
 @pytest.fixture
-def own_daemon(docker_and_folder: tuple[Program, Path]) -> Iterator[tuple[Program, Path]]:
+def own_daemon(
+    docker_and_folder: tuple[Program, Path], scenario: str
+) -> Iterator[tuple[Program, Path]]:
     yield docker_and_folder
-    differential.tidy(docker_and_folder[0])
+    differential.tidy(docker_and_folder[0], differential.scenarios()[scenario])
 
 
 def recorded_by() -> str:

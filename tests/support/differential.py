@@ -55,6 +55,9 @@ def normalised(text: str, folder: Path) -> str:
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
+# Both engines are spoken to in the newest version that both know, and build by themselves.
+ENVIRONMENT = {"DOCKER_API_VERSION": "1.41", "DOCKER_BUILDKIT": "0"}
+
 
 def scenarios() -> dict[str, list[str]]:
     """The lines of each, by name, in the form that the file explains."""
@@ -85,6 +88,7 @@ def fill(folder: Path) -> None:
         "moved.tar": archives.image("full:1", **members, Hostname="moved"),
         "names.tar": archives.docker_archive(["two:a", "two:b"], layers, named),
         "nameless.tar": archives.docker_archive([], layers, nameless),
+        "root.tar": layers[0],
         "text": b"not an archive\n" * 100,
         "env": b"# a comment\nV1=one\nV2=two words\n\nV3=\n",
     }
@@ -137,8 +141,8 @@ def _words(docker: Program, text: str, folder: Path) -> list[str]:
     return words
 
 
-def tidy(docker: Program) -> None:
-    """Remove what a scenario has left: it may have been made to fail."""
+def tidy(docker: Program, steps: Sequence[str]) -> None:
+    """Remove what the steps of a scenario have left: it may have been made to fail."""
     if containers := docker.ok("ps", "-aq").split():
         docker.run("rm", "-f", *containers)
     names = docker.ok("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
@@ -146,3 +150,5 @@ def tidy(docker: Program) -> None:
         name, identity = line.split()
         if name != "box:latest":
             docker.run("rmi", "-f", identity if "<none>" in name else name)
+    if any(line.startswith("build ") for line in steps):
+        docker.run("builder", "prune", "-af")
