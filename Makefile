@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: venv demo test check bench soak diff format clean
+.PHONY: venv demo test check bench soak diff docs format clean
 
 venv: $(STAMP)
 
@@ -41,6 +41,10 @@ bench: venv
 diff: venv
 	$(BIN)/python tests/support/record_dockerd.py
 	$(BIN)/python tests/support/record_builds.py
+
+# The tables of what works and what does not; `make test` holds them to be true.
+docs: venv
+	$(BIN)/python tests/support/compatpage.py
 
 # The long kill, load and fuzz loops, which `make test` runs small.
 soak: venv
