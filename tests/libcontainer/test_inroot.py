@@ -41,13 +41,50 @@ def test_links_lead_back_to_the_root(place: tuple[Root, Path], target: str) -> N
     assert not (base / "made").exists()
 
 
-def test_a_dangling_link_is_not_guessed_at(place: tuple[Root, Path]) -> None:
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [
+        ("/nowhere", "nowhere"),
+        ("nowhere/else", "etc/nowhere/else"),
+        ("../run/systemd/stub", "run/systemd/stub"),
+        ("../../../../outside", "outside"),
+        ("gone/../there", "etc/there"),
+        ("second", "third"),
+    ],
+)
+def test_what_a_dangling_link_leads_to_is_made(
+    place: tuple[Root, Path], target: str, made: str
+) -> None:
+    root, base = place
+    (base / "root/etc").mkdir()
+    os.symlink("/third", base / "root/etc/second")
+    os.symlink(target, base / "root/etc/link")
+    assert _path(root.make_file("/etc/link")) == str(base / "root" / made)
+    assert (base / "root" / made).is_file()
+    (base / "root" / made).unlink()
+    assert _path(root.make_directory("/etc/link/deeper")) == str(base / "root" / made / "deeper")
+    assert os.listdir(base) == ["root"]
+
+
+def test_links_that_lead_nowhere_for_ever(place: tuple[Root, Path]) -> None:
+    root, base = place
+    os.symlink("b", base / "root/a")
+    os.symlink("a", base / "root/b")
+    for number in range(50):
+        os.symlink(f"{number + 1}", base / f"root/{number}")
+    for path in ("/a", "/0"):
+        with pytest.raises(OSError, match=r"symbolic links|symlinks"):
+            root.make_file(path)
+        with pytest.raises(OSError, match=r"symbolic links|symlinks"):
+            root.make_directory(path)
+
+
+def test_a_dangling_link_is_not_followed_where_none_may_be(place: tuple[Root, Path]) -> None:
     root, base = place
     os.symlink("/nowhere", base / "root/link")
-    with pytest.raises(FileNotFoundError, match="dangling symlink"):
-        root.make_directory("/link/x")
-    with pytest.raises(FileNotFoundError, match="dangling symlink"):
-        root.make_file("/link")
+    with pytest.raises(OSError, match="symbolic links"):
+        root.make_directory("/link", follow=False)
+    assert not (base / "root/nowhere").exists()
 
 
 def test_links_can_be_refused(place: tuple[Root, Path]) -> None:
