@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import wherry
+from wherry.engine import marker
 from wherry.engine.engine import Engine
 from wherry.engine.model import AttachOptions, CreateRequest, HostConfig, LogOptions
 from wherry.engine.settings import Settings
@@ -162,6 +163,18 @@ async def test_output_and_exit_code(engine: Engine) -> None:
     code, text = await run(engine, "sh", "-c", "echo out; echo err >&2; exit 3")
     assert code == 3
     assert sorted(text.split()) == [b"err", b"out"]
+
+
+async def test_the_sign_of_a_container_is_no_change_of_its(engine: Engine, where: Settings) -> None:
+    code, text = await run(engine, "sh", "-c", "stat -c '%F %a %u' /.dockerenv && rm /.dockerenv")
+    assert (code, text) == (0, b"regular empty file 755 0\n")
+    code, _ = await run(engine, "sh", "-c", "test -f /.dockerenv")
+    assert code == 0
+    changed = [set(os.listdir(top)) for top in where.data_root.glob("snapshots/*/active/*/upper")]
+    assert sorted(".dockerenv" in names for names in changed) == [False, True]  # one removed it
+    (where.data_root / "init/.dockerenv").unlink()
+    marker.make(where.data_root)
+    assert (await run(engine, "sh", "-c", "test -f /.dockerenv"))[0] == 0
 
 
 async def test_the_environment_of_a_process(engine: Engine) -> None:

@@ -14,7 +14,7 @@ import contextlib
 
 from wherry import errdefs
 from wherry.content.store import ContentStore
-from wherry.engine import recovery
+from wherry.engine import marker, recovery
 from wherry.engine.building.workshop import Workshop
 from wherry.engine.builds import Builds
 from wherry.engine.containers import Containers
@@ -93,6 +93,7 @@ def _open_stores(settings: Settings, runtime: Runtime) -> Stores:
         (root / "containers").mkdir(0o710, exist_ok=True)
     except OSError as error:
         raise errdefs.from_os_error(f"opening the data root {root}", error) from error
+    marker.make(root)
     database = Database.open(root / "wherry.db")
     try:
         content = ContentStore(root / "content")

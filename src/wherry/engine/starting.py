@@ -1,7 +1,7 @@
 """From a created or ended container to a running one, and from a running one to its end."""
 
 from wherry import errdefs
-from wherry.engine import networking, securing
+from wherry.engine import marker, networking, securing
 from wherry.engine.container import Container
 from wherry.engine.document import Document
 from wherry.engine.logging_options import read_log_config
@@ -113,7 +113,8 @@ class Starter:
             fault("container.start.after-bundle")
         except OSError as error:
             raise errdefs.from_os_error(f"starting container {document.name}", error) from error
-        return self._stores.snapshots.mounts(document.id), spec
+        root = self._stores.snapshots.mounts(document.id)
+        return marker.marked(self._stores.settings.data_root, root), spec
 
     def _namespace_of(self, container_id: str, kind: str) -> str:
         donor = self._roster.find(container_id)

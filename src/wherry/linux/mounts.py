@@ -6,10 +6,13 @@ mount namespace. It travels as JSON between processes that share nothing else.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from wherry.linux import loop, syscalls
+
+MAX_LAYERS = 500
+"""Lower directories of one overlay: OVL_MAX_STACK in the kernel's fs/overlayfs/params.h."""
 
 
 class RootMountDocument(TypedDict, total=False):
@@ -24,6 +27,7 @@ class RootMountDocument(TypedDict, total=False):
     directory: str
     images: list[str]
     by_loop: bool
+    above: list[str]
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class ImagesRoot:
     `images` names files in `directory`, the TOP layer first. Each is mounted from the file itself,
     or, with `by_loop`, from a loop device. Two mounts of one file have a page cache each, so who
     makes many roots mounts each image once (`open_image`), and puts the roots `over` these.
+    `above` are plain directories that lie upon the images, the TOP one first.
     """
 
     directory: str
@@ -120,6 +125,7 @@ class ImagesRoot:
     upper: str
     work: str
     by_loop: bool = False
+    above: tuple[str, ...] = ()
 
     def describe(self) -> str:
         how = "loop" if self.by_loop else "file"
@@ -135,7 +141,7 @@ class ImagesRoot:
 
     def over(self, lower: Sequence[str]) -> OverlayRoot:
         """The same root upon images that are mounted already, at `lower`."""
-        return OverlayRoot(tuple(lower), self.upper, self.work, one_device=True)
+        return OverlayRoot((*self.above, *lower), self.upper, self.work, one_device=True)
 
     def open(self) -> int:
         """A detached mount's descriptor, on image mounts of its own."""
@@ -153,6 +159,18 @@ class ImagesRoot:
 
 
 RootMount = OverlayRoot | BindRoot | ImagesRoot
+
+
+def shown_upon(directory: str, root: RootMount) -> RootMount:
+    """`root` with a directory's content upon its layers, where it is no change of anybody's.
+
+    As it was if it is no stack, or one so high that overlayfs takes no more.
+    """
+    if isinstance(root, ImagesRoot) and len(root.images) < MAX_LAYERS:
+        return replace(root, above=(directory, *root.above))
+    if isinstance(root, OverlayRoot) and len(root.lower) < MAX_LAYERS:
+        return replace(root, lower=(directory, *root.lower))
+    return root
 
 
 def open_image(path: str, by_loop: bool) -> int:
@@ -185,6 +203,7 @@ def root_mount_to_json(mount: RootMount) -> RootMountDocument:
             "upper": mount.upper,
             "work": mount.work,
             "by_loop": mount.by_loop,
+            "above": list(mount.above),
         }
     return {
         "type": "overlay",
@@ -205,6 +224,7 @@ def root_mount_from_json(document: RootMountDocument) -> RootMount:
             document["upper"],
             document["work"],
             document["by_loop"],
+            tuple(document["above"]),
         )
     return OverlayRoot(
         tuple(document["lower"]), document["upper"], document["work"], document["volatile"]

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 from wherry import errdefs
 from wherry.layers.files import FileTree
-from wherry.linux.mounts import ImagesRoot, OverlayRoot, RootMount
+from wherry.linux.mounts import MAX_LAYERS, ImagesRoot, OverlayRoot, RootMount
 from wherry.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from wherry.snapshots.browsing.layer import Descriptor
 from wherry.snapshots.browsing.merged import MergedTree
@@ -28,8 +28,6 @@ from wherry.snapshots.protocol import Usage
 from wherry.snapshots.roots import RootAttributes, attributes_of
 from wherry.snapshots.tree import usage_of
 from wherry.spec.digest import Digest
-
-MAX_LAYERS: Final = 500  # OVL_MAX_STACK in the kernel's fs/overlayfs/params.h
 
 _OPAQUE: Final = "trusted.overlay.opaque"
 _ORIGIN: Final = "trusted.overlay.origin"
