@@ -8,7 +8,7 @@ import pytest
 from bundles import Yard
 
 from wherry import errdefs
-from wherry.shim.runtime import Start
+from wherry.shim.runtime import Start, StartError
 
 pytestmark = pytest.mark.root
 
@@ -37,6 +37,14 @@ async def test_what_never_gets_ready_leaves_nothing(yard: Yard) -> None:
     path = spec["linux"]["cgroupsPath"]
     assert not yard.runtime.run_dir(path.rpartition("/")[2]).exists()
     assert not leaks.cgroups(path)
+
+
+async def test_a_failure_is_told_whatever_was_said_to_the_shim_meanwhile(yard: Yard) -> None:
+    for _ in range(5):
+        ready = asyncio.get_running_loop().create_future()
+        ready.set_result(None)
+        with pytest.raises(StartError, match="executable file not found"):
+            await yard.start(yard.spec("nosuch"), ready=ready)
 
 
 async def test_a_cancelled_start_does_not_cancel_what_it_waits_for(yard: Yard) -> None:

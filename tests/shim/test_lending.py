@@ -1,5 +1,6 @@
 """Layers' mounts: one for all containers, as long as somebody may want it."""
 
+import asyncio
 import io
 import os
 import signal
@@ -16,6 +17,7 @@ from wherry.linux.mounts import ImagesRoot
 from wherry.shim import lending
 from wherry.shim.lending import Lending, lent_paths
 from wherry.snapshots import drivers
+from wherry.snapshots.directory import DirectorySnapshotter
 from wherry.spec.digest import Digest
 
 pytestmark = pytest.mark.root
@@ -111,8 +113,47 @@ def mapped(pid: int, path: str) -> tuple[int, int]:
     return shared, private
 
 
-async def test_a_program_is_in_memory_once(yard: Yard, tmp_path: Path) -> None:
-    """Pages of a layer's file are the same for all containers, since all have the one mount."""
+async def test_a_launcher_that_dies_with_what_it_has_lent(yard: Yard, tmp_path: Path) -> None:
+    """Its successor lends it anew."""
+    snapshotter, diff_id = _busybox_layer(yard, tmp_path)
+    root = snapshotter.prepare("key", [diff_id])
+    launcher = yard.runtime.launcher_pid
+    child = await spare_child(launcher)
+    os.kill(child, signal.SIGSTOP)
+    spec = yard.spec("echo", "hi")
+    start = asyncio.create_task(yard.start(spec, rootfs=root))
+    name = spec["linux"]["cgroupsPath"].rpartition("/")[2]
+    async with asyncio.timeout(10):
+        while not (yard.runtime.run_dir(name) / "shim.sock").exists():  # it was handed over
+            await asyncio.sleep(0.01)
+    os.kill(launcher, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while yard.runtime.launcher_pid == launcher:
+            await asyncio.sleep(0.01)
+    os.kill(child, signal.SIGCONT)
+    running = await start
+    assert (await running.read_all()).endswith(b"hi\n")
+    assert (await running.task.wait()).code == 0
+    snapshotter.remove("key")
+    assert snapshotter.wait_until_clean(30)
+
+
+async def spare_child(launcher: int) -> int:
+    """The process that will become the next container."""
+
+    def children(pid: int) -> list[int]:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    async with asyncio.timeout(10):
+        while True:
+            for nursery in children(launcher):
+                for shim in children(nursery):
+                    for child in children(shim):
+                        return child
+            await asyncio.sleep(0.01)
+
+
+def _busybox_layer(yard: Yard, tmp_path: Path) -> tuple[DirectorySnapshotter, Digest]:
     snapshotter = drivers.choose(tmp_path / "root", None, lambda _: pytest.fail("not asked"))
     if snapshotter.name != "erofs":
         pytest.skip("this kernel does not mount images")
@@ -121,6 +162,12 @@ async def test_a_program_is_in_memory_once(yard: Yard, tmp_path: Path) -> None:
         archive.add(yard.layer, ".")
     diff_id = Digest.of(tar.getvalue())
     snapshotter.apply(diff_id, io.BytesIO(tar.getvalue()))
+    return snapshotter, diff_id
+
+
+async def test_a_program_is_in_memory_once(yard: Yard, tmp_path: Path) -> None:
+    """Pages of a layer's file are the same for all containers, since all have the one mount."""
+    snapshotter, diff_id = _busybox_layer(yard, tmp_path)
     seen = []
     for number in range(3):
         root = snapshotter.prepare(f"k{number}", [diff_id])

@@ -62,7 +62,8 @@ def main(
         expected.cancel()
         expected = create.deliver(child.orders(lambda: _Told(order, lent, data, fds[:1])))
     stdio.close_theirs()
-    Shim(order, [socket.socket(fileno=fd) for fd in fds], stdio, cgroups, orders).run(expected)
+    ends = [socket.socket(fileno=fd) for fd in fds]
+    Shim(order, ends, stdio, cgroups, orders, lent).run(expected)
 
 
 def _become_shim(orders: socket.socket, child_orders: socket.socket) -> None:
@@ -182,6 +183,7 @@ class Shim:
         stdio: _Stdio,
         cgroups: Cgroups,
         launcher: socket.socket,
+        lent: bytes,
     ) -> None:
         self.id = order.id
         self.order = order
@@ -199,6 +201,7 @@ class Shim:
         self.clients = ends[1:]
         self.stdio = stdio
         self.launcher = launcher
+        self.lent = lent
         # The container's mount namespace. Were it its processes' alone, the kernel would take down
         # all its mounts, which takes milliseconds, before it says that they have ended.
         self.mounts = -1
@@ -278,6 +281,8 @@ class Shim:
             self.streams.close_log()
         with contextlib.suppress(errdefs.EngineError, OSError):
             self.cgroups.remove_tree(self.order.cgroup)
+        if not all(os.path.exists(path) for path in lent_paths(self.lent)):
+            return  # the launcher has died with the layers that it lent: its successor is asked
         code = error.exit_code if isinstance(error, StartFailure) else 128
         self._tell(
             {

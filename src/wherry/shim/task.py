@@ -151,7 +151,7 @@ class Task:
 
     def _hear(self) -> None:
         try:
-            message, fds = wire.receive(self._control)
+            message, fds = self._receive()
         except BlockingIOError:
             return
         except (OSError, ValueError):
@@ -162,6 +162,13 @@ class Task:
             self._lose()
         else:
             self._take(message)
+
+    def _receive(self) -> tuple[Message | None, list[int]]:
+        try:
+            return wire.receive(self._control)
+        except ConnectionResetError:
+            # It left something unread, as `GO` after a failure; what it said itself comes now.
+            return wire.receive(self._control)
 
     def _take(self, message: Message) -> None:
         match message["op"]:
