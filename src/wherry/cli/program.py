@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "system df": ("df", "DF", "Show what takes how much of the disk"),
     "system check": ("system", "CHECK", "Verify what a data root keeps, and repair it"),
     "system migrate-storage": ("system", "MIGRATE", "Move a data root to another storage driver"),
+    "system install-units": ("system", "INSTALL", "Write units for systemd"),
     "system dial-stdio": ("dial", "DIAL", "Join standard input and output to the daemon"),
     "daemon": ("daemon", "DAEMON", "Run the daemon, as wherryd does"),
     "daemon status": ("daemon", "STATUS", "Say whether the daemon runs, and which"),
@@ -79,7 +80,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "system": {
         "check": "system check", "df": "system df", "dial-stdio": "system dial-stdio",
-        "events": "events", "info": "info", "migrate-storage": "system migrate-storage",
+        "events": "events", "info": "info", "install-units": "system install-units",
+        "migrate-storage": "system migrate-storage",
     },
     "daemon": {"logs": "daemon logs", "status": "daemon status", "stop": "daemon stop"},
 }  # fmt: skip

@@ -8,7 +8,8 @@ main -> options (flags, configuration file) -> serve
                                                 `-- until SIGTERM or SIGINT
 
 `wherryd check` and `wherryd migrate-storage` are other programs (upkeep.py), for a data root whose
-daemon does not run; `wherry system` executes them.
+daemon does not run, and `wherryd install-units` (units/) makes a service of it; `wherry system`
+executes them.
 """
 
 import gc
@@ -22,6 +23,10 @@ def main(argv: Sequence[str]) -> int:
         from wherry.daemon import upkeep
 
         return upkeep.main(argv[0], argv[1:])
+    if argv and argv[0] == "install-units":
+        from wherry.daemon import units
+
+        return units.main(argv[1:])
     from wherry.daemon import flags, options
     from wherry.errdefs import EngineError
 

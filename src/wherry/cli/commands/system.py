@@ -1,6 +1,6 @@
-"""`wherry system check` and `wherry system migrate-storage`: become programs of `wherryd`.
+"""`wherry system check`, `migrate-storage` and `install-units`: become programs of `wherryd`.
 
-They work on a data root whose daemon does not run, so there is no API to ask.
+They work without a daemon, so there is no API to ask.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ _DATA_ROOT = Flag("data-root", "", "Whose (default: as for wherryd)", "path")
 
 def _become(context: Context, program: str, words: list[str]) -> int:
     if context.host:
-        raise CliError(
-            "-H does not go with this: it works without a daemon, on --data-root", _USAGE_ERROR
-        )
+        raise CliError("-H does not go with this: it works without a daemon", _USAGE_ERROR)
     path = os.path.join(os.path.dirname(sys.executable), "wherryd")
     try:
         os.execv(path, [path, program, *words])
@@ -44,6 +42,10 @@ def _check(context: Context, parsed: Parsed) -> int:
 
 def _migrate(context: Context, parsed: Parsed) -> int:
     return _become(context, "migrate-storage", [*parsed.arguments, *_data_root(parsed)])
+
+
+def _install(context: Context, parsed: Parsed) -> int:
+    return _become(context, "install-units", parsed.arguments)
 
 
 CHECK = Command(
@@ -72,5 +74,16 @@ MIGRATE = Command(
     examples=(
         ("wherry system migrate-storage erofs", "if it is interrupted, run it again"),
         ("wherry system migrate-storage --data-root /srv/wherry overlay", "of another data root"),
+    ),
+)
+INSTALL = Command(
+    "wherry system install-units [FOLDER]",
+    "Write units for systemd, so that it starts the daemon",
+    _install,
+    usage_code=_USAGE_ERROR,
+    maximum=1,
+    examples=(
+        ("wherry system install-units", "to /etc/systemd/system; it says how to go on"),
+        ("wherry system install-units /tmp", "elsewhere, to look at them first"),
     ),
 )
