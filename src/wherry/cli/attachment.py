@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.cli.detach import DetachKeys, parse_keys
-from wherry.cli.errors import CLI_FAILED, CliError
+from wherry.cli.errors import CLI_FAILED, FAILED, CliError, engine_error
 from wherry.cli.output import err_line
 from wherry.cli.session import STDIN_FD, DetachedError, Session
 from wherry.cli.signals import Signals
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wherry.client.engine import EngineClient, Waiting
+    from wherry.errdefs import EngineError
 
 
 class Attachment:
@@ -90,7 +91,7 @@ def follow(
             return 0
         finally:
             stream.close()
-    return exit_code(waiting)
+    return exit_code(waiting, ref, FAILED if start is None else CLI_FAILED)
 
 
 def _stay(
@@ -107,10 +108,26 @@ def _stay(
     session.run(signals, waiting)
 
 
-def exit_code(waiting: Waiting) -> int:
-    """The exit code that a wait answered. Raises CliError for an error instead of an exit."""
-    result = waiting.result()
-    error = result.get("Error")
-    if error and error.get("Message"):
-        raise CliError(f"error waiting for container: {error['Message']}", CLI_FAILED)
+def exit_code(waiting: Waiting, ref: str, lost: int = CLI_FAILED) -> int:
+    """The exit code that a wait for `ref` answered.
+
+    Raises CliError for an error instead of an exit, and, with the code `lost`, if the daemon has
+    gone away.
+    """
+    try:
+        result = waiting.result()
+    except engine_error() as error:
+        raise CliError(_left_alone(error, ref), lost) from error
+    problem = result.get("Error")
+    if problem and problem.get("Message"):
+        raise CliError(f"error waiting for container: {problem['Message']}", CLI_FAILED)
     return result["StatusCode"]
+
+
+def _left_alone(error: EngineError, ref: str) -> str:
+    """A daemon that ends, or is ended, takes no container with it."""
+    name = ref[:12] if len(ref) == 64 else ref
+    return (
+        f"{error.message}\nThe daemon has ended or was restarted, and container {name} goes on "
+        f"without it: with a daemon 'wherry attach {name}' joins it again"
+    )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from wherry.cli.errors import CliError
+from wherry.cli.meter import Meter, metered
+from wherry.cli.terminal import is_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +25,21 @@ def open_input(path: str) -> int:
 
 
 def pieces(fd: int, path: str) -> Iterator[bytes]:
-    """What `fd` holds. A file that cannot be read to its end is an error, not a shorter file."""
+    """What `fd` holds, with its progress on the terminal.
+
+    A file that cannot be read to its end is an error, not a shorter file.
+    """
+    if is_terminal(fd):
+        return _pieces(fd, path)  # somebody types, and needs the line
+    return metered(_pieces(fd, path), Meter("Sent", _size(fd)))
+
+
+def _size(fd: int) -> int:
+    status = os.fstat(fd)
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _pieces(fd: int, path: str) -> Iterator[bytes]:
     while True:
         try:
             piece = os.read(fd, PIECE)

@@ -161,10 +161,6 @@ def rename_container(ref: str, name: str) -> Call:
     return Call("POST", _container(ref, "rename"), [("name", name)])
 
 
-def prune_containers(filters: Filters | None = None) -> Call:
-    return Call("POST", "/containers/prune", _filters(filters))
-
-
 def kill_container(ref: str, signal: str = "") -> Call:
     return Call("POST", _container(ref, "kill"), [("signal", signal)] if signal else [])
 
@@ -299,10 +295,6 @@ def tag_image(ref: str, repository: str, tag: str) -> Call:
 
 def remove_image(ref: str, force: bool = False, noprune: bool = False) -> Call:
     return Call("DELETE", _image(ref, ""), _flags(force=force, noprune=noprune))
-
-
-def prune_images(filters: Filters | None = None) -> Call:
-    return Call("POST", "/images/prune", _filters(filters))
 
 
 def pull_image(repository: str, tag: str, platform: str = "") -> Call:

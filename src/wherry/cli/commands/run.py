@@ -71,7 +71,7 @@ def _run_attached(context: Context, parsed: Parsed, request: Request) -> int:
     if how.stdin or how.stdout or how.stderr:
         return follow(client, identity, how, waiting, lambda: client.start(identity))
     client.start(identity)
-    return exit_code(waiting)
+    return exit_code(waiting, identity)
 
 
 def _run_create(context: Context, parsed: Parsed) -> int:

@@ -7,6 +7,7 @@ import os
 from wherry.cli.command import ANY_NUMBER, Command, Context
 from wherry.cli.errors import CliError
 from wherry.cli.flags import Flag, Parsed
+from wherry.cli.meter import Meter, metered
 from wherry.cli.output import out_bytes
 from wherry.cli.terminal import is_terminal
 
@@ -21,7 +22,7 @@ def _run(context: Context, parsed: Parsed) -> int:
         raise CliError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if path:
         _judge(path)
-    archive = context.client.save(parsed.arguments)
+    archive = metered(context.client.save(parsed.arguments), Meter("Saved"))
     if not path:
         for piece in archive:
             out_bytes(piece)
