@@ -14,6 +14,8 @@ import pytest
 from certificates import Certificate, Certificates
 
 from wherry.api.http import connection, terminator
+from wherry.client import calls
+from wherry.client.aio import AsyncEngineClient
 from wherry.client.connection import Connection
 from wherry.client.engine import EngineClient
 from wherry.client.remote import TcpAddress, TlsFiles
@@ -252,3 +254,27 @@ async def test_a_blocking_client_may_close_at_any_time(served) -> None:
 
     await asyncio.to_thread(come_and_go)
     assert (await served.call("GET", "/_ping")).status == 200
+
+
+@ALL
+async def test_a_client_that_awaits(served, container) -> None:
+    client = AsyncEngineClient(served.address)
+    assert (await client.version())["ApiVersion"] == "1.51"
+    stream = await client.attach(
+        calls.attach_container("box", stdin=True, stdout=True, stderr=True)
+    )
+    container.started.set()
+    await stream.write(b"hello")
+    stream.write_eof()
+    heard = b""
+    while data := await stream.read():
+        heard += data
+    assert heard == served.frame(1, b"hello")
+    await stream.close()
+
+
+@TLS
+async def test_a_client_that_awaits_is_told_why_not(served, certs: Certificates) -> None:
+    address = TcpAddress("127.0.0.1", served.address.port, files(certs, None))
+    with pytest.raises(EngineError, match="the daemon says: certificate required"):
+        await AsyncEngineClient(address).version()
