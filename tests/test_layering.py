@@ -33,9 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"build", "engine", "tls"} | DOORS,
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
-    "hostimage": {"errdefs", "layers", "linux", "reference", "spec"},
+    "hostimage": {"errdefs", "layers", "linux", "reference"},
     "client": {"errdefs", "ignore", "tls"},
-    "library": {"build", "client", "engine", "linux", "reference"} | FOUNDATION,
+    "library": {"build", "client", "engine", "hostimage", "linux", "reference"} | FOUNDATION,
     "cli": {"client", "errdefs", "hostimage", "ignore"},
 }
 

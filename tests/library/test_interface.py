@@ -12,8 +12,10 @@ import pytest
 import wherry
 from wherry.build.events import VertexOutput, VertexStarted
 from wherry.build.request import Output
+from wherry.engine.builds import Builds
 from wherry.engine.containers import Containers
-from wherry.engine.engine import Engine
+from wherry.engine.images import Images
+from wherry.engine.system import System
 from wherry.library import backend, remote
 
 pytestmark = [
@@ -200,7 +202,7 @@ async def test_images(engine: wherry.AnyEngine, box: Path, tmp_path: Path) -> No
     await engine.images.save("example.com:5000/team/box:2", tmp_path / "saved.tar")
     removed = await engine.images.remove("example.com:5000/team/box:2")
     assert removed[0].untagged == "example.com:5000/team/box:2"
-    assert os.listdir(tmp_path / "root") if (tmp_path / "root").exists() else True
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("saved.tar.")]
     names = await engine.images.load(tmp_path / "saved.tar")
     assert names == ["example.com:5000/team/box:2"]
     assert await engine.images.exists("box")
@@ -283,17 +285,19 @@ async def test_version_and_info(engine: wherry.AnyEngine) -> None:
     assert (await engine.info()).containers == 0
 
 
-@pytest.mark.parametrize("noun", ["containers", "images", "builds", "system"])
-def test_both_have_every_method_with_the_same_parameters(noun: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "here", "there"),
+    [
+        (backend.Containers, Containers, remote.Containers),
+        (backend.Images, Images, remote.Images),
+        (backend.Builds, Builds, remote.Builds),
+        (backend.System, System, remote.System),
+    ],
+)
+def test_both_have_every_method_with_the_same_parameters(
+    wanted: type, here: type, there: type
+) -> None:
     """The types are compared by mypy, where the two classes return theirs as a `Backend`."""
-    wanted = getattr(backend, noun.capitalize())
-    there = getattr(remote, noun.capitalize())
-    here = {
-        "containers": Containers,
-        "images": __import__("wherry.engine.images", fromlist=["Images"]).Images,
-        "builds": __import__("wherry.engine.builds", fromlist=["Builds"]).Builds,
-        "system": __import__("wherry.engine.system", fromlist=["System"]).System,
-    }[noun]
     names = [name for name, value in vars(wanted).items() if inspect.isfunction(value)]
     names = [name for name in names if not name.startswith("_")]
     assert names
@@ -301,4 +305,16 @@ def test_both_have_every_method_with_the_same_parameters(noun: str) -> None:
         parameters = list(inspect.signature(getattr(wanted, name)).parameters)
         for implementation in (here, there):
             assert list(inspect.signature(getattr(implementation, name)).parameters) == parameters
-    assert Engine is not None
+
+
+async def test_an_image_of_this_hosts_programs(engine: wherry.AnyEngine) -> None:
+    assert await engine.images.from_host(
+        "from-here", "busybox", cmd=["/bin/busybox", "id", "-u"]
+    ) == ("from-here:latest")
+    async with await engine.run("from-here", **ALONE) as container:
+        assert await container.wait() == 0
+        assert (await container.output()).stdout == b"0\n"
+    with pytest.raises(wherry.EngineError) as caught:
+        await engine.images.from_host("from-here", "no-such-program")
+    assert caught.value.kind is wherry.Kind.NOT_FOUND
+    await engine.images.remove("from-here")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from wherry import errdefs
 from wherry.engine.model import ImportRequest
+from wherry.engine.outflow import outflow
+from wherry.hostimage import Archive as HostArchive
+from wherry.hostimage import RunConfig, Wanted, collect, image_name
 from wherry.library.loglines import closing_early
 from wherry.reference import parse
 from wherry.threads import to_thread
@@ -79,6 +82,41 @@ class Images:
         async with _opened(archive) as pieces:
             return await self._engine.backend.images.import_image(pieces, request)
 
+    async def from_host(
+        self,
+        name: str,
+        programs: str | Sequence[str] = (),
+        *,
+        additions: Mapping[str, str | os.PathLike[str]] | None = None,
+        extras: Sequence[str] = (),
+        shell: bool = False,
+        cmd: Sequence[str] = (),
+        entrypoint: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """Make an image of programs of this host, with all that they need: no network, no registry.
+
+        A Python comes with its standard library. `additions` are further files and folders, by
+        where they are in the image; `extras` are `certs`, `tz` and so on (`wherry image from-host
+        --help`); `shell` adds one. Its name. NotFound for what is not here.
+        """
+        wanted = Wanted(
+            programs=[programs] if isinstance(programs, str) else programs,
+            additions=[(os.path.abspath(here), at) for at, here in (additions or {}).items()],
+            extras=extras,
+            shell=shell,
+        )
+        found = await to_thread(collect, wanted)
+        run = RunConfig(
+            env={**found.environment, **(env or {})},
+            cmd=cmd or ([] if entrypoint else found.programs[:1]),
+            entrypoint=entrypoint,
+        )
+        full = image_name(name)
+        archive = HostArchive(found.tree, run, [full], f"wherry: {' '.join(wanted.programs)}")
+        await self.load(outflow(_made(archive)))
+        return full
+
     async def list(
         self,
         *,
@@ -114,10 +152,18 @@ class Images:
         return await self._engine.backend.images.delete(ref, force, False)
 
 
+def _made(archive: HostArchive) -> Generator[bytes]:
+    try:
+        yield from filter(None, archive.pieces())
+    except OSError as error:
+        raise errdefs.from_os_error("reading a file of this host", error) from error
+
+
 @contextlib.asynccontextmanager
 async def _opened(archive: Archive) -> AsyncIterator[AsyncIterator[bytes]]:
     if isinstance(archive, AsyncIterator):
-        yield archive
+        async with closing_early(archive) as pieces:
+            yield pieces
         return
     path = Path(archive)
     try:
