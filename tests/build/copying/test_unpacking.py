@@ -55,7 +55,15 @@ def test_archives_are_known_by_what_they_hold(compress) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive", bytes(10240), gzip.compress(b"text", mtime=0), b"\x1f\x8b\x08cut", b"PK"]
+    "content",
+    [
+        b"",
+        b"no archive",
+        bytes(10240),
+        gzip.compress(b"text", mtime=0),
+        b"\x1f\x8b\x08cut",
+        b"PK",
+    ],
 )
 def test_what_is_no_archive_is_copied(content: bytes) -> None:
     source = MemoryTree({"a.tar": content})
