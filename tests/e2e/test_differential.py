@@ -168,10 +168,6 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, dict[str, str | int]]] = {
             "/etc/resolv.conf\n/proc/interrupts\n/proc/sys\n"
         },
     ),
-    ("file system", "run --rm @none box cat /.dockerenv"): (
-        "there is no layer of the engine's own between the image's and the container's",
-        {"code": 1, "err": "cat: can't open '/.dockerenv': No such file or directory\n"},
-    ),
     (
         "events",
         "events --since 1h --until 0s --filter container=eve --filter type=image",
