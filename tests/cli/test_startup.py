@@ -1,5 +1,6 @@
 """Starting fast is a feature: a command imports what it needs, and nothing that is slow."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,12 @@ SLOW = {
     "argparse", "asyncio", "collections", "dataclasses", "datetime", "enum", "functools",
     "http.client", "inspect", "json", "logging", "msgspec", "pathlib", "re", "selectors", "signal",
     "socket", "subprocess", "tempfile", "threading", "typing", "urllib.parse",
+}  # fmt: skip
+
+
+EVENT = {
+    "Type": "container", "Action": "start", "Actor": {"ID": "x", "Attributes": {"name": "web"}},
+    "time": 1, "timeNano": 1_000_000_000,
 }  # fmt: skip
 
 
@@ -44,6 +51,17 @@ def test_the_version_needs_nothing() -> None:
     [
         (["ps"], 55),
         (["images", "-q"], 55),
+        (["images"], 55),
+        (["events", "--until", "0s"], 55),
+        (["events", "--format", "json"], 55),
+        (["system", "df"], 58),
+        (["restart", "x"], 52),
+        (["rename", "x", "y"], 52),
+        (["logs", "x"], 55),
+        (["history", "x"], 55),
+        (["tag", "x", "y"], 55),
+        (["__complete", "--", "stop", ""], 57),
+        (["completion", "bash"], 45),
         (["stop", "x"], 52),
         (["rm", "-f", "x"], 52),
         (["inspect", "x"], 52),
@@ -53,7 +71,14 @@ def test_the_version_needs_nothing() -> None:
 def test_a_command_imports_little(canned, words: list[str], most: int) -> None:
     canned.answers["GET", "/containers/json"] = (200, [])
     canned.answers["GET", "/images/json"] = (200, [])
-    canned.answers["GET", "/containers/x/json"] = (200, {"Id": "x"})
+    canned.answers["GET", "/images/x/history"] = (200, [])
+    canned.answers["POST", "/images/x/tag"] = (201, b"")
+    canned.answers["GET", "/events"] = (200, json.dumps(EVENT).encode())
+    canned.answers["GET", "/system/df"] = (200, {})
+    canned.answers["GET", "/containers/x/json"] = (200, {"Id": "x", "Config": {"Tty": True}})
+    canned.answers["GET", "/containers/x/logs"] = (200, b"said\n")
+    canned.answers["POST", "/containers/x/restart"] = (204, b"")
+    canned.answers["POST", "/containers/x/rename"] = (204, b"")
     canned.answers["POST", "/containers/x/stop"] = (204, b"")
     canned.answers["DELETE", "/containers/x"] = (204, b"")
     canned.answers["POST", "/containers/create"] = (201, {"Id": "i", "Warnings": None})

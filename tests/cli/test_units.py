@@ -1,10 +1,13 @@
 """Sizes, durations and moments as people write and read them."""
 
+import random
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wherry.cli.timestamps import read_moment
+from wherry.cli.timestamps import read_moment, seconds_since
 from wherry.cli.units import (
     binary_size,
     human_duration,
@@ -162,3 +165,11 @@ def test_moments(text: str, moment: str) -> None:
 def test_no_moments(text: str) -> None:
     with pytest.raises(ValueError, match="is no time"):
         read_moment(text)
+
+
+def test_moments_of_the_api() -> None:
+    choose = random.Random(3)
+    for _ in range(500):
+        moment = choose.randrange(8_000_000_000)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + ".123456789Z"
+        assert abs(seconds_since(text) - (time.time() - moment)) < 5

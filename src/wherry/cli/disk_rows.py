@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
-import time
-
+from wherry.cli.timestamps import seconds_since
 from wherry.cli.units import human_duration, human_size
 
 TYPE_CHECKING = False
@@ -133,7 +131,7 @@ def cache_row(entry: CacheEntry, truncated: bool) -> Row:
         "ID": lambda: f"{identity}*" if entry["InUse"] else identity,
         "InUse": lambda: str(entry["InUse"]).lower(),
         "LastUsedAt": lambda: _moment(entry["LastUsedAt"]),
-        "LastUsedSince": lambda: _since(entry["LastUsedAt"]) if entry["LastUsedAt"] else "",
+        "LastUsedSince": lambda: _since(entry["LastUsedAt"]),
         "Parent": lambda: parent[:12] if truncated else parent,
         "Shared": lambda: str(entry["Shared"]).lower(),
         "Size": lambda: human_size(entry["Size"], 3),
@@ -147,5 +145,4 @@ def _moment(moment: str | None) -> str:
 
 
 def _since(moment: str | None) -> str:
-    seconds = calendar.timegm(time.strptime((moment or "")[:19], "%Y-%m-%dT%H:%M:%S"))
-    return f"{human_duration(time.time() - seconds)} ago"
+    return f"{human_duration(seconds_since(moment))} ago" if moment else ""

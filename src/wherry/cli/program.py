@@ -32,7 +32,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "container inspect": ("inspect", "INSPECT_CONTAINER", "Show everything about containers"),
     "image inspect": ("inspect", "INSPECT_IMAGE", "Show everything about images"),
     "image from-host": (
-        "from_host", "FROM_HOST",
+        "from_host",
+        "FROM_HOST",
         "Make an image of programs of this host, with all that they need",
     ),
     "build": ("build", "BUILD", "Build an image from a Dockerfile"),
@@ -50,7 +51,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "system df": ("df", "DF", "Show what takes how much of the disk"),
     "system check": ("system", "CHECK", "Verify what a data root keeps, and repair it"),
     "system migrate-storage": ("system", "MIGRATE", "Move a data root to another storage driver"),
-    "system install-units": ("system", "INSTALL", "Write units for systemd, so that it starts the daemon"),
+    "system install-units": (
+        "system",
+        "INSTALL",
+        "Write units for systemd, so that it starts the daemon",
+    ),
     "system dial-stdio": ("dial", "DIAL", "Join standard input and output to the daemon"),
     "daemon": ("daemon", "DAEMON", "Run the daemon, as wherryd does"),
     "daemon status": ("daemon", "STATUS", "Say whether the daemon runs, and which"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import calendar
-import time
-
 from wherry.cli.command import Command, Context
 from wherry.cli.errors import CLI_FAILED, CliError
-from wherry.cli.flags import FILTER, FORMAT_HELP, Flag, Parsed, filters_of
+from wherry.cli.flags import FILTER, FORMAT_HELP, Flag, Parsed, filter_pair, filters_of
 from wherry.cli.listing import print_rows
 from wherry.cli.output import out, out_line
 from wherry.cli.terminal import is_terminal
+from wherry.cli.timestamps import seconds_since
 from wherry.cli.units import human_duration, human_size, read_size
 
 TYPE_CHECKING = False
@@ -101,8 +99,7 @@ def _row(entry: CacheEntry, whole: bool) -> Row:
 def _since(moment: str | None) -> str:
     if not moment:
         return "never"
-    seconds = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
-    return f"{human_duration(time.time() - seconds)} ago"
+    return f"{human_duration(seconds_since(moment))} ago"
 
 
 def _prune(context: Context, parsed: Parsed) -> int:
@@ -157,7 +154,7 @@ PRUNE = Command(
     _prune,
     flags=(
         Flag("all", "a", "Also what an image shares, which frees nothing"),
-        FILTER,
+        Flag("filter", "", FILTER.help, "filter", many=True, convert=filter_pair),
         Flag("force", "f", "Do not ask"),
         Flag("keep-storage", metavar="bytes", convert=read_size, hidden=True),
         Flag("max-used-space", "", "No more than so much is to stay", "bytes", convert=read_size),

@@ -9,6 +9,7 @@ from wherry.cli.create.flags import CREATE_FLAGS, RUN_FLAGS
 from wherry.cli.create.request import Request, read_request
 from wherry.cli.errors import CLI_FAILED, CliError, engine_error, exit_code_of, told
 from wherry.cli.output import err_line, out_line
+from wherry.cli.references import split_tag, with_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _create(client: EngineClient, parsed: Parsed, request: Request) -> str:
     except engine_error() as error:
         if pull != "missing" or not _image_missing(error.message):
             raise
-        err_line(f"Unable to find image '{_with_tag(image)}' locally")
+        err_line(f"Unable to find image '{with_tag(image)}' locally")
         _pull(client, parsed, image)
         created = client.create_container(
             request.body, parsed.text("name"), parsed.text("platform")
@@ -137,20 +138,6 @@ def _pull(client: EngineClient, parsed: Parsed, image: str) -> None:
     repository, tag = split_tag(image)
     messages = client.pull(repository, tag or "latest", parsed.text("platform"))
     show_messages(messages, to_stderr=True, quiet=parsed.switch("quiet"))
-
-
-def split_tag(image: str) -> tuple[str, str]:
-    """The repository, and the tag or digest or nothing."""
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    repository, colon, tag = name.rpartition(":")
-    # A colon before a slash is a registry's port.
-    return (repository, tag) if colon and "/" not in tag else (name, "")
-
-
-def _with_tag(image: str) -> str:
-    return image if split_tag(image)[1] else f"{image}:latest"
 
 
 RUN = Command(

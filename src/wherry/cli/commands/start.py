@@ -37,8 +37,6 @@ def _start_attached(client: EngineClient, parsed: Parsed, ref: str) -> int:
 
     container = client.inspect(ref)
     identity = container["Id"]
-    if container["State"]["Running"]:
-        raise CliError(f"container {ref} is running already (wherry attach {ref} joins it)")
     config = container["Config"]
     how = Attachment(
         tty=config["Tty"],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wherry.cli.command import Command, Context
-from wherry.cli.commands.run import split_tag
 from wherry.cli.errors import CliError
 from wherry.cli.flags import Parsed
+from wherry.cli.references import split_tag
 
 
 def _run(context: Context, parsed: Parsed) -> int:
