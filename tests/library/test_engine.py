@@ -88,26 +88,6 @@ async def test_a_program_of_many_busy_threads(
     assert all(busy.rounds)
 
 
-async def test_a_program_whose_own_threads_all_wait_for_the_engine(
-    opened: Callable[..., Opened], nothing_left: None
-) -> None:
-    """They are the loop's default threads, and there are no more of them than processors and 4."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(60), opened() as engine:
-
-        async def run() -> int:
-            return await (await engine.run("box", ["true"], **ALONE)).wait()
-
-        def in_a_thread() -> int:
-            return asyncio.run_coroutine_threadsafe(run(), loop).result()
-
-        many = (os.cpu_count() or 1) + 8
-        assert (
-            sum(await asyncio.gather(*(asyncio.to_thread(in_a_thread) for _ in range(many)))) == 0
-        )
-    await loop.shutdown_default_executor()
-
-
 async def test_two_engines_in_one_program(place: Place, another: Place, box: Path) -> None:
     descriptors = leaks.descriptors()
     async with place.engine() as one, another.engine() as two:

@@ -19,6 +19,7 @@ from wherry.client.http import (
     encode_request,
 )
 from wherry.client.jsontext import loads
+from wherry.threads import to_waiting_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
@@ -180,7 +181,7 @@ class AsyncEngineClient:
                 raise daemon_error(response.status, await response.read())
         except ProtocolError as error:
             response.close()
-            reason = await asyncio.to_thread(why) if why is not None else ""
+            reason = await to_waiting_thread(why) if why is not None else ""
             if reason:
                 raise vanished(self.address, reason) from error
             raise broken(str(error)) from error
@@ -401,7 +402,7 @@ async def _connect(
             return *await asyncio.open_unix_connection(address.path), None
         except OSError as error:
             raise unreachable(address, error) from error
-    link = await asyncio.to_thread(address.dial)
+    link = await to_waiting_thread(address.dial)
     # What the blocking client has is the plain class below this one.
     connected = socket.socket(fileno=link.socket.detach())
     connected.setblocking(False)

@@ -212,6 +212,7 @@ class AnyEngine(ABC):
         await ended(self._stopping, self._hurry)
         if self._stopping.cancelled():
             await ended(asyncio.create_task(self._kill_kept()))
+        self._kept.clear()
         for task in self._background:
             task.cancel()
         await ended(asyncio.create_task(_all_ended(self._background)))

@@ -107,10 +107,16 @@ class SocketStream:
         await self._writer.wait_closed()
 
 
-async def feed(attachment: Attachment, data: bytes) -> None:
-    """All of a container's input. It stays attached until the container has ended."""
+async def give(attachment: Attachment, data: bytes) -> None:
+    """All of a container's input."""
+    await attachment.write(data)
+    attachment.write_eof()
+
+
+async def stay(attachment: Attachment, data: bytes = b"") -> None:
+    """Stay attached until the container has ended, giving it what it is to have meanwhile."""
     async with attachment:
-        await attachment.write(data)
-        attachment.write_eof()
+        if data:
+            await give(attachment, data)
         async for _ in attachment:
             pass

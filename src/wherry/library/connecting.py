@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from wherry.client.calls import attach_container
 from wherry.library.anyengine import AnyEngine
 from wherry.library.attaching import Attachment
 from wherry.library.remote import Remote
+from wherry.threads import own_threads
 
 if TYPE_CHECKING:
     from wherry.client.address import Address
@@ -26,6 +28,7 @@ class RemoteEngine(AnyEngine):
         self.client = AsyncEngineClient(address)
         """For what the interface does not have."""
         self._backend = Remote(self.client)
+        self._undo = contextlib.AsyncExitStack()
 
     @property
     def backend(self) -> Remote:
@@ -48,10 +51,14 @@ class RemoteEngine(AnyEngine):
         return events
 
     async def _open(self) -> None:
-        await self.client.api_version()
+        async with contextlib.AsyncExitStack() as undo:
+            await undo.enter_async_context(own_threads())
+            await self.client.api_version()
+            self._undo = undo.pop_all()
 
     async def _close(self) -> None:
         """Each call had a connection of its own."""
+        await self._undo.aclose()
 
 
 def connect(host: str | None = None, *, stop_timeout: int | None = None) -> RemoteEngine:

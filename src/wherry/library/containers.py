@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, Unpack
 from wherry import errdefs
 from wherry.engine.model import AttachOptions, LogOptions, WaitResult
 from wherry.errdefs import EngineError, Kind
-from wherry.library.attaching import Attachment, feed
+from wherry.library.attaching import Attachment, give, stay
 from wherry.library.finishing import whole
 from wherry.library.loglines import Framer, LogLine, closing_early, lines
 from wherry.library.options import Options, read_request
@@ -73,7 +73,7 @@ class Container:
         """Return when its program runs. NotModified if it did already.
 
         It ends with the engine unless it is to `detach`. `input` is all of its standard input, for
-        which it must have been made with `stdin=True`.
+        which it must have been made with `stdin=True`; of a detached one it has been taken then.
         """
         self._forget_end()
         given = await self.attach(stdout=False, stderr=False) if input is not None else None
@@ -82,6 +82,10 @@ class Container:
                 self._engine.keep(self)
                 await self._expect_end()
             await self._backend.start(self.id)
+            if given and input is not None and (detach or not input):
+                # The engine may be left before it has read all.
+                await give(given, input)
+                input = b""  # noqa: A001
         except BaseException as error:
             if given:
                 await given.close()
@@ -90,7 +94,7 @@ class Container:
                 self._forget_end()
             raise
         if given and input is not None:
-            self._engine.in_background(feed(given, input))
+            self._engine.in_background(stay(given, input))
 
     async def wait(self) -> int:
         """Its exit status, when it has ended; 128 and the signal's number if one has killed it.

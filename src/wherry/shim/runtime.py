@@ -173,12 +173,15 @@ class Runtime:
         """
         asked = self._launcher
         try:
-            return await self._try_start(start)
+            try:
+                return await self._try_start(start)
+            except ConnectionError:
+                # Did the launcher die with the request? Then its successor is asked, once.
+                if not await self._succeeded(asked):
+                    raise
+                return await self._try_start(start)
         except ConnectionError as error:
-            # Did the launcher die with the request? Then its successor is asked, once.
-            if not await self._succeeded(asked):
-                raise errdefs.unavailable("the shim died before the start") from error
-            return await self._try_start(start)
+            raise errdefs.unavailable("the shim died before the start") from error
         finally:
             for attach in start.attaches:
                 attach.socket.close()
