@@ -6,12 +6,13 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "wherry"
 
 # Each room's allowed neighbours, below it or beside it. A new edge is a decision: it is made here.
-FOUNDATION = {"closing", "errdefs", "faults", "threads"}
+FOUNDATION = {"closing", "errdefs", "failure", "faults", "threads"}
 DOORS = {"linux", "reference", "spec"} | FOUNDATION
 STORES = {"content", "metadata", "layers", "snapshots"} | DOORS
 TRADES = {"images", "logs", "shim"}
 ALLOWED: dict[str, set[str]] = {
-    "errdefs": set(),
+    "failure": set(),
+    "errdefs": {"failure"},
     "closing": set(),
     "faults": set(),
     "threads": set(),
@@ -34,9 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     "maintenance": {"engine", "images"} | STORES,
     "daemon": {"api", "engine", "maintenance"} | TRADES | STORES,
     "hostimage": {"errdefs", "layers", "linux", "reference"},
-    "client": {"errdefs", "ignore", "threads", "tls"},
+    "client": {"errdefs", "failure", "ignore", "threads", "tls"},
     "library": {"build", "client", "engine", "hostimage", "linux", "reference"} | FOUNDATION,
-    "cli": {"client", "errdefs", "hostimage", "ignore"},
+    "cli": {"client", "errdefs", "failure", "hostimage", "ignore"},
 }
 
 

@@ -7,6 +7,8 @@ out. Each server maps the kind to its own status in one place (the Engine API in
 
 import enum
 
+from wherry.failure import EngineError
+
 
 class Kind(enum.Enum):
     """What went wrong, as far as a caller can act on it. The value is the HTTP status."""
@@ -27,23 +29,6 @@ class Kind(enum.Enum):
     def http_status(self) -> int:
         """The status that the Engine API answers with."""
         return abs(self.value)
-
-
-class EngineError(Exception):
-    """The only exception that crosses a room's edge.
-
-    Its message can be written anywhere: a file's name in it that is no UTF-8 is escaped.
-    """
-
-    def __init__(self, kind: Kind, message: str) -> None:
-        if not message.isascii():
-            message = message.encode("utf-8", "backslashreplace").decode()
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-
-    def __reduce__(self) -> tuple[type["EngineError"], tuple[Kind, str]]:
-        return (EngineError, (self.kind, self.message))
 
 
 def invalid(message: str) -> EngineError:

@@ -73,7 +73,7 @@ def test_groups_lead_to_commands() -> None:
         (["image", "pull"], "'wherry image pull' is not supported yet"),
         (["system", "prune"], "'wherry system prune' is not supported yet"),
         (["container", "rnu"], "Run 'wherry container --help' for more information"),
-        (["star"], "did you mean 'start' or 'restart'"),
+        (["rest"], "did you mean 'restart'"),
     ],
 )
 def test_what_is_no_command(words: list[str], hint: str) -> None:

@@ -30,12 +30,12 @@ EVENT = {
 }  # fmt: skip
 
 
-def modules_after(canned, *words: str) -> set[str]:
-    """The modules that are there when a command has done its work."""
+def modules_after(canned, *words: str, code: int = 0) -> set[str]:
+    """The modules that are there when a command has done its work, and ended with `code`."""
     command = [sys.executable, "-I", "-S", "-c", REPORTING, "-H", f"unix://{canned.path}", *words]
     result = subprocess.run(command, capture_output=True, timeout=30)
-    assert result.returncode == 0, result.stderr
-    return set(result.stderr.decode().split())
+    assert result.returncode == code, result.stderr
+    return set(result.stderr.decode().splitlines()[-1].split())
 
 
 def test_the_version_needs_nothing() -> None:
@@ -50,6 +50,8 @@ def test_the_version_needs_nothing() -> None:
     ("words", "most"),
     [
         (["ps"], 55),
+        (["ps", "--format", "{{.ID}}"], 65),
+        (["inspect", "-f", "{{.Id}}", "x"], 65),
         (["images", "-q"], 55),
         (["images"], 55),
         (["events", "--until", "0s"], 55),
@@ -84,6 +86,23 @@ def test_a_command_imports_little(canned, words: list[str], most: int) -> None:
     canned.answers["POST", "/containers/create"] = (201, {"Id": "i", "Warnings": None})
     canned.answers["POST", "/containers/i/start"] = (204, b"")
     imported = modules_after(canned, *words)
+    assert not imported & SLOW
+    assert len(imported) <= most, sorted(imported)
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        (["stop", "nothing"], 56),
+        (["rm", "nothing", "nobody"], 56),
+        (["inspect", "nothing"], 56),
+        (["nonsense"], 40),
+        (["ps", "--nonsense"], 48),
+    ],
+)
+def test_failing_imports_little_too(canned, words: list[str], most: int) -> None:
+    code = 125 if words[0] == "ps" else 1
+    imported = modules_after(canned, *words, code=code)
     assert not imported & SLOW
     assert len(imported) <= most, sorted(imported)
 

@@ -1,6 +1,10 @@
 """Templates: Go's syntax over JSON's types."""
 
+import os
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wherry.cli.errors import CliError
 from wherry.cli.rendering import Documents, Rows
@@ -168,3 +172,28 @@ def test_a_row_names_its_fields() -> None:
 def test_a_heading_is_the_template_over_the_columns_names() -> None:
     rows = Rows('{{.ID}}\t{{.Label "com.a-b_c"}}')
     assert rows.heading({"ID": "CONTAINER ID"}) == "CONTAINER ID\ta b c"
+
+
+PIECES = st.sampled_from(
+    ["{{", "}}", "{{-", "-}}", " ", ".", ".Id", ".Cmd", "$", "$x", ":=", "|", "(", ")", ",", '"',
+     "`", "'", "\\", "if", "else", "end", "range", "with", "break", "len", "index", "printf", "%d",
+     "%", "1", "-", "+", "0x", "1e", "/*", "*/", "\n", "é", "x", "{", "}"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+@settings(max_examples=2000 if os.environ.get("WHERRY_SOAK") else 200, deadline=None)
+def test_any_text_is_a_template_or_says_why_not(form: str) -> None:
+    problem = ""
+    try:
+        rendered(form)
+    except CliError as error:
+        problem = error.message
+    assert not problem or problem.startswith("template parsing error: template: :")
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_text_stays_as_it_is(before: str, quoted: str) -> None:
+    if "{{" not in before and "`" not in quoted and not before.endswith("{"):
+        assert rendered(f"{before}{{{{`{quoted}`}}}}") == before + quoted

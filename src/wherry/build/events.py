@@ -27,7 +27,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from wherry.errdefs import EngineError, Kind
+import wherry.failure
+from wherry.errdefs import EngineError
 
 
 class Excerpt(Struct, frozen=True, omit_defaults=True):
@@ -64,11 +65,11 @@ class Failure(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class BuildFailedError(EngineError):
     """A build whose vertex failed; `failure` has the details."""
 
-    def __init__(self, kind: Kind, failure: Failure) -> None:
+    def __init__(self, kind: wherry.failure.Kind, failure: Failure) -> None:
         super().__init__(kind, failure.message)
         self.failure = failure
 
-    def __reduce__(self) -> tuple[type[EngineError], tuple[Kind, str]]:
+    def __reduce__(self) -> tuple[type[EngineError], tuple[wherry.failure.Kind, str]]:
         return (EngineError, (self.kind, self.message))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wherry.client.engine import EngineClient, Waiting
-    from wherry.errdefs import EngineError
+    from wherry.failure import EngineError
 
 
 class Attachment:

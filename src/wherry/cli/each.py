@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.cli.errors import FAILED, engine_error, told
+from wherry.cli.errors import FAILED, engine_error, status_of, told
 from wherry.cli.output import err_line
 
 TYPE_CHECKING = False
@@ -23,6 +23,6 @@ def on_each(
             action(ref)
         except engine_error() as error:
             err_line(told(error))
-            if not (missing_is_fine and error.kind.http_status == 404):
+            if not (missing_is_fine and status_of(error) == 404):
                 code = FAILED
     return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.command import Command
-    from wherry.errdefs import EngineError
+    from wherry.failure import EngineError
 
 # Exit codes of `docker run`, which scripts rely on.
 FAILED = 1
@@ -37,7 +37,7 @@ def engine_error() -> type[EngineError]:
     Python evaluates that expression only when something was raised, so that a command that goes
     well does not pay for the import.
     """
-    from wherry.errdefs import EngineError
+    from wherry.failure import EngineError
 
     return EngineError
 
@@ -50,6 +50,13 @@ def told(error: EngineError) -> str:
     if isinstance(error, DaemonError):
         return f"{painted('Error response from daemon:', RED, 2)} {error.message}"
     return f"{painted('wherry:', RED, 2)} {error.message}"
+
+
+def status_of(error: EngineError) -> int:
+    """The status that the daemon answered with, or 0 if this is no answer."""
+    from wherry.client.refusals import DaemonError
+
+    return error.status if isinstance(error, DaemonError) else 0
 
 
 def exit_code_of(message: str) -> int:

@@ -208,9 +208,9 @@ def resolve(words: list[str]) -> tuple[str, str, list[str]]:
 def _unknown(name: str, known: list[str]) -> CliError:
     if name in NOT_YET or name.partition(" ")[2] in NOT_YET:
         return CliError(f"'wherry {name}' is not supported yet", CLI_FAILED)
-    from difflib import get_close_matches
+    from wherry.cli.nearness import nearest
 
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    close = nearest(name, known)
     hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
     group = f"{name.partition(' ')[0]} " if " " in name else ""
     problem = f"unknown command: wherry {name}{hint}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from wherry.cli.errors import CliError
 from wherry.cli.template.evaluate import TemplateError, render
-from wherry.cli.template.parse import TemplateSyntaxError, parse_template
+from wherry.cli.template.parse import parse_template
+from wherry.cli.template.scan import TemplateSyntaxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _constant(text: str) -> Callable[..., object]:
 
 def _label_heading(name: str) -> str:
     """What Docker puts above a label: its name's last part, without dashes."""
-    return re.sub("[-_]", " ", name.rpartition(".")[2])
+    return name.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 class Documents:

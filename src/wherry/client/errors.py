@@ -7,21 +7,16 @@ from wherry.client import jsontext
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.client.address import Address
-    from wherry.errdefs import EngineError
+    from wherry.failure import EngineError
 
-# `errdefs` is imported when something failed: it needs `enum`, which costs 3 ms.
+# The classes are imported when something has failed.
 
 
 def daemon_error(status: int, body: bytes) -> EngineError:
     """The DaemonError for an answer with an error status; its message is the daemon's own."""
     from wherry.client.refusals import DaemonError
-    from wherry.errdefs import Kind
 
-    kinds = {kind.value: kind for kind in Kind}
-    kind = kinds.get(status)
-    if kind is None:
-        kind = Kind.INVALID_ARGUMENT if 400 <= status < 500 else Kind.INTERNAL
-    return DaemonError(kind, _message(body) or f"the daemon answered with status {status}")
+    return DaemonError(status, _message(body) or f"the daemon answered with status {status}")
 
 
 def _message(body: bytes) -> str:
@@ -35,17 +30,18 @@ def _message(body: bytes) -> str:
 
 def unreachable(address: Address, error: OSError) -> EngineError:
     """The EngineError for an address that nobody answers at."""
-    from wherry.errdefs import forbidden, unavailable
+    from wherry.client.refusals import ConversationError
 
     if isinstance(error, PermissionError):
-        return forbidden(
+        return ConversationError(
             f"permission denied while trying to connect to the Wherry daemon at {address} "
-            "(be root, or in the socket's group)"
+            "(be root, or in the socket's group)",
+            "FORBIDDEN",
         )
     if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
         question = "Is the daemon running?"
-        return unavailable(f"Cannot connect to the Wherry daemon at {address}. {question}")
-    return unavailable(
+        return ConversationError(f"Cannot connect to the Wherry daemon at {address}. {question}")
+    return ConversationError(
         f"Cannot connect to the Wherry daemon at {address}: {error.strerror or error}"
     )
 
@@ -58,13 +54,13 @@ def vanished(address: Address, why: str) -> EngineError:
 
 def missing(message: str) -> EngineError:
     """The EngineError for a name that nothing has."""
-    from wherry.errdefs import not_found
+    from wherry.client.refusals import ConversationError
 
-    return not_found(message)
+    return ConversationError(message, "NOT_FOUND")
 
 
 def broken(problem: str) -> EngineError:
     """The EngineError for a conversation that stopped making sense."""
-    from wherry.errdefs import unavailable
+    from wherry.client.refusals import ConversationError
 
-    return unavailable(problem)
+    return ConversationError(problem)

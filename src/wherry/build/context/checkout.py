@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from wherry import errdefs
+from wherry import errdefs, failure
 from wherry.build.context.giturl import GitSource, parse_git
 from wherry.errdefs import EngineError, Kind
 from wherry.layers.tar import DIRECTORY, SYMLINK, Entry, TarWriter
@@ -70,7 +70,7 @@ def _limit(room: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then write(2) fails
 
 
-def _refuse(descriptor: int, kind: Kind, message: str) -> None:
+def _refuse(descriptor: int, kind: failure.Kind, message: str) -> None:
     os.write(descriptor, json.dumps({"kind": kind.name, "message": message}).encode())
     os._exit(1)  # nothing of what is buffered is any good
 

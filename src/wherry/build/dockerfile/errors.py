@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from wherry import failure
 from wherry.errdefs import EngineError, Kind
 
 _SHOWN_MAX: Final = 120
@@ -76,7 +77,7 @@ class DockerfileError(EngineError):
         place = f"{location.source.name}:{location.line}:{location.column}"
         super().__init__(Kind.INVALID_ARGUMENT, f"{what}\n{place}\n{location.excerpt()}".rstrip())
 
-    def __reduce__(self) -> tuple[type[EngineError], tuple[Kind, str]]:
+    def __reduce__(self) -> tuple[type[EngineError], tuple[failure.Kind, str]]:
         return (EngineError, (self.kind, self.message))
 
 
@@ -90,7 +91,7 @@ class RefusalError(EngineError):
         super().__init__(Kind.INVALID_ARGUMENT, reason)
         self.near = near
 
-    def __reduce__(self) -> tuple[type[EngineError], tuple[Kind, str]]:
+    def __reduce__(self) -> tuple[type[EngineError], tuple[failure.Kind, str]]:
         return (EngineError, (self.kind, self.message))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.cli.command import ANY_NUMBER, Command, Context
-from wherry.cli.errors import FAILED, CliError, engine_error, told
+from wherry.cli.errors import FAILED, CliError, engine_error, status_of, told
 from wherry.cli.flags import Flag, Parsed
 from wherry.cli.output import err_line, out, out_line
 from wherry.client import calls
@@ -58,7 +58,7 @@ def _find(client: EngineClient, ref: str, kind: str, size: bool) -> str:
             return client.request(call).read().decode("utf-8", "surrogateescape").strip()
         except engine_error() as error:
             # A reference that one type can't even have may be another's.
-            if kind or error.kind.http_status not in (400, 404):
+            if kind or status_of(error) not in (400, 404):
                 raise
     raise missing(f"no such object: {ref}")
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.flags import Parsed
     from wherry.client.engine import EngineClient
-    from wherry.errdefs import EngineError
+    from wherry.failure import EngineError
 
 PULL_POLICIES = ("always", "missing", "never")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from wherry.cli.template.absent import LEFT_OUT, MAPS, NO_VALUE, NULLS
 from wherry.cli.template.functions import FUNCTIONS, FunctionError, arity, shown, truth
 from wherry.cli.template.nodes import (
@@ -92,7 +90,7 @@ class _Rendering:
             self.run(branch.otherwise, dot)
 
     def _pairs(self, pipeline: Pipeline, value: object) -> list[tuple[object, object]]:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return [(key, value[key]) for key in sorted(value)]
         if isinstance(value, (list, tuple)):
             return list(enumerate(value))
@@ -148,7 +146,7 @@ class _Rendering:
         before = ""
         for at, name in enumerate(fields, 1):
             given = arguments if at == len(fields) else ()
-            if before in MAPS and isinstance(value, Mapping) and name not in value:
+            if before in MAPS and isinstance(value, dict) and name not in value:
                 value = NO_VALUE
             else:
                 value = self._member(operand, value, name, given)
@@ -162,7 +160,7 @@ class _Rendering:
             return value
         if value is None:
             raise self._error(operand, f"nil data; no entry for key {_quoted(name)}")
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise self._error(operand, f"can't evaluate field {name} in {shown(value)}")
         key = name if name in value else _other_spelling(value, name)
         if key is None:
@@ -180,7 +178,7 @@ class _Rendering:
             raise self._error(operand, problem)
         return member(*arguments)
 
-    def _absent(self, operand: Operand, value: Mapping[str, object], name: str) -> object:
+    def _absent(self, operand: Operand, value: dict[str, object], name: str) -> object:
         if any(callable(member) for member in value.values()):
             problem = f"can't evaluate field {name} (there are {', '.join(sorted(value))})"
             raise self._error(operand, problem)
@@ -193,7 +191,7 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def _other_spelling(value: Mapping[str, object], name: str) -> str | None:
+def _other_spelling(value: dict[str, object], name: str) -> str | None:
     """Go's names differ from JSON's in their case: `.ID` is the key `Id`."""
     lower = name.lower()
     return next((key for key in value if key.lower() == lower), None)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping
-from types import CodeType
-
 from wherry.cli.listing import Method
 from wherry.cli.quoting import quoted
 from wherry.cli.template.absent import NO_VALUE, NilList, NilMap
 from wherry.client.jsontext import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MANY = 1 << 30
 _LARGE = 6  # the exponent from which on Go writes one
@@ -22,9 +21,9 @@ class FunctionError(Exception):
 
 def arity(function: Callable[..., object]) -> tuple[int, int]:
     """How many arguments it takes, at least and at most."""
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
-        return 1, 1  # a `Method`
+    if isinstance(function, Method):
+        return 1, 1
+    code = function.__code__
     many = code.co_flags & 4  # CO_VARARGS
     return code.co_argcount, MANY if many else code.co_argcount
 
@@ -37,7 +36,7 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if value is NO_VALUE:
         return "<no value>"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         members = (f"{shown(key)}:{shown(value[key])}" for key in sorted(value))
         return f"map[{' '.join(members)}]"
     if isinstance(value, (list, tuple)):
@@ -69,7 +68,7 @@ def _kind(value: object) -> str:
     for python, name in ((bool, "bool"), (int, "int"), (float, "float64"), (str, "string")):
         if isinstance(value, python):
             return name
-    return "map[string]interface {}" if isinstance(value, Mapping) else "[]interface {}"
+    return "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
 
 
 def _string(value: object) -> str:
@@ -85,7 +84,7 @@ def _number(value: object) -> int:
 
 
 def _json(value: object) -> str:
-    if isinstance(value, Mapping) and any(callable(member) for member in value.values()):
+    if isinstance(value, dict) and any(callable(member) for member in value.values()):
         fields = sorted((key, member) for key, member in value.items() if callable(member))
         row = {key: member() for key, member in fields if not isinstance(member, Method)}
         return dumps(row, html=True)
@@ -97,14 +96,14 @@ def _json(value: object) -> str:
 def _length(value: object) -> int:
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogateescape"))
-    if isinstance(value, (Mapping, list, tuple)):
+    if isinstance(value, (dict, list, tuple)):
         return len(value)
     raise FunctionError(f"len of {'nil pointer' if value is None else f'type {_kind(value)}'}")
 
 
 def _index(value: object, *keys: object) -> object:
     for key in keys:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             # A map of texts, such as labels, has an empty one for what isn't in it.
             texts = all(isinstance(member, str) for member in value.values())
             value = value.get(key, "" if texts else None)
@@ -147,7 +146,12 @@ def _split(text: object, separator: object) -> list[str]:
 
 def _title(text: object) -> str:
     """The first letter of each word as a capital; the others stay as they are."""
-    return re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), _string(text))
+    before = " "
+    pieces: list[str] = []
+    for char in _string(text):
+        pieces.append(char if before.isalnum() or before == "_" else char.upper())
+        before = char
+    return "".join(pieces)
 
 
 def _truncate(text: object, length: object) -> str:
@@ -161,18 +165,12 @@ def _pad(text: object, before: object, after: object) -> str:
     return " " * _number(before) + text + " " * _number(after) if (text := _string(text)) else ""
 
 
-_ORDER = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
-
-
-def _compare(symbol: str) -> Callable[[object, object], bool]:
-    def compare(left: object, right: object) -> bool:
-        if isinstance(left, str) and isinstance(right, str):
-            return bool(_ORDER[symbol](left, right))
-        if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-            return bool(_ORDER[symbol](left, right))
-        raise FunctionError("incompatible types for comparison")
-
-    return compare
+def _less(left: object, right: object) -> bool:
+    if isinstance(left, str) and isinstance(right, str):
+        return left < right
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        return left < right
+    raise FunctionError("incompatible types for comparison")
 
 
 def _equal(left: object, *others: object) -> bool:
@@ -213,23 +211,31 @@ def _print(*values: object) -> str:
     return "".join(pieces)
 
 
-_VERB = re.compile(r"%([-+# 0]*\d*(?:\.\d+)?)([a-zA-Z%])")
+_FLAGS = "-+# 0123456789."
 
 
 def _printf(form: object, *values: object) -> str:
     rest = list(values)
-
-    def replace(match: re.Match[str]) -> str:
-        flags, verb = match[1], match[2]
-        if verb == "%":
-            return "%"
-        return _formatted(flags, verb, rest.pop(0)) if rest else f"%!{verb}(MISSING)"
-
-    text = _VERB.sub(replace, _string(form))
+    before, *parts = _string(form).split("%")
+    pieces = [before]
+    percent = False
+    for part in parts:
+        if percent or not part:
+            # Two marks beside each other are one that is meant.
+            pieces.append(part if percent else "%")
+            percent = not percent and not part
+            continue
+        end = len(part) - len(part.lstrip(_FLAGS))
+        flags, verb, after = part[:end], part[end : end + 1], part[end + 1 :]
+        if not verb:
+            pieces.append("%!(NOVERB)")
+            continue
+        pieces.append(_formatted(flags, verb, rest.pop(0)) if rest else f"%!{verb}(MISSING)")
+        pieces.append(after)
     if rest:
         extra = ", ".join(f"{_kind(value)}={shown(value)}" for value in rest)
-        text += f"%!(EXTRA {extra})"
-    return text
+        pieces.append(f"%!(EXTRA {extra})")
+    return "".join(pieces)
 
 
 def _formatted(flags: str, verb: str, value: object) -> str:
@@ -284,16 +290,16 @@ def _urlquery(*values: object) -> str:
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "and": _and,
     "eq": _equal,
-    "ge": _compare("ge"),
-    "gt": _compare("gt"),
+    "ge": lambda left, right: not _less(left, right),
+    "gt": lambda left, right: _less(right, left),
     "html": _html,
     "index": _index,
     "join": _join,
     "json": _json,
-    "le": _compare("le"),
+    "le": lambda left, right: not _less(right, left),
     "len": _length,
     "lower": lambda value: _string(value).lower(),
-    "lt": _compare("lt"),
+    "lt": _less,
     "ne": lambda left, right: not _same(left, right),
     "not": lambda value: not truth(value),
     "or": _or,

@@ -7,7 +7,6 @@ does when it executes a template; of one that it can't parse, Go names only the 
 from __future__ import annotations
 
 import itertools
-import re
 
 from wherry.cli.template.functions import FUNCTIONS
 from wherry.cli.template.nodes import (
@@ -23,44 +22,16 @@ from wherry.cli.template.nodes import (
     Reference,
     Template,
     Text,
-    place,
 )
+from wherry.cli.template.scan import actions, number, syntax_error, tokens, unquote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.cli.template.scan import Token
 
-class TemplateSyntaxError(Exception):
-    """The text is no template. Its words begin with where it stopped being one."""
-
-
-_ACTION = re.compile(
-    r"""\{\{ (?P<left>-(?=\s))?
-        (?P<code> \s*/\*.*?\*/\s*?
-          | (?: "(?:[^"\\\n]|\\.)*" | `[^`]*` | '(?:[^'\\\n]|\\.)+' | (?!\}\})[^"`'] )*? )
-        (?P<right>(?<=\s)-)? \}\}""",
-    re.DOTALL | re.VERBOSE,
-)
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
-      | (?P<char>'(?:[^'\\\n]|\\.)+')
-      | (?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)\w*)
-      | (?P<fields>(?:\.[^\W\d]\w*)+)
-      | (?P<variable>\$\w*(?:\.\w+)*)
-      | (?P<word>[^\W\d]\w*)
-      | (?P<mark>:=|[.|(),=])
-    """,
-    re.VERBOSE,
-)
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([abfnrtv\\\"'0]))")
-_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "0": "\0"}
 _WORDS = {"true": True, "false": False, "nil": None}
 _KEYWORDS = ("if", "with", "range", "else", "end", "break", "continue")
 _NOT_SUPPORTED = ("define", "template", "block")
-
-Token = tuple[str, str, int]
-
-
-def syntax_error(text: str, at: int, problem: str) -> TemplateSyntaxError:
-    return TemplateSyntaxError(f"template: :{place(text, at)}: {problem}")
 
 
 def parse_template(text: str) -> Template:
@@ -82,32 +53,16 @@ class _Reader:
     def template(self) -> Template:
         at = 0
         trim = False
-        for match in _ACTION.finditer(self._text):
-            self._take_text(self._text[at : match.start()], trim, bool(match["left"]))
-            at = match.end()
-            trim = bool(match["right"])
-            code = match["code"].strip()
-            if not code.startswith("/*"):
-                self._take_action(match.start("code"), match.end("code"))
-            elif not code.endswith("*/"):
-                raise syntax_error(self._text, match.start(), "unclosed comment")
-        unclosed = self._text.find("{{", at)
-        if unclosed >= 0:
-            raise self._unclosed(unclosed)
+        for action in actions(self._text):
+            self._take_text(self._text[at : action.begin], trim, action.left)
+            at, trim = action.after, action.right
+            if not action.comment:
+                self._take_action(action.start, action.end)
         self._take_text(self._text[at:], trim, False)
         if self._open:
             branch, _, opened = self._open[-1]
             raise syntax_error(self._text, opened, f"{{{{{branch.word}}}}} has no {{{{end}}}}")
         return Template(self._text, self._root)
-
-    def _unclosed(self, at: int) -> TemplateSyntaxError:
-        # What a quote or a comment without an end has swallowed was no end of the action.
-        rest = self._text[at + 2 :]
-        if rest.lstrip("- \t\r\n").startswith("/*"):
-            return syntax_error(self._text, at, "unclosed comment")
-        if re.sub(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`', "", rest.partition("\n")[0]).count('"'):
-            return syntax_error(self._text, at + 2 + rest.find('"'), "unterminated quoted string")
-        return syntax_error(self._text, at, "unclosed action")
 
     def _take_text(self, text: str, trim_left: bool, trim_right: bool) -> None:
         text = text.lstrip() if trim_left else text
@@ -116,46 +71,46 @@ class _Reader:
             self._current.append(Text(text))
 
     def _take_action(self, start: int, end: int) -> None:
-        tokens = _tokens(self._text, start, end)
-        kind, word, at = tokens[0]
+        words = _words(self._text, start, end)
+        kind, word, at = words[0]
         if kind != "word":
-            self._current.append(_Parser(self._text, tokens, self._variables).pipeline("command"))
+            self._current.append(_Parser(self._text, words, self._variables).pipeline("command"))
         elif word in ("if", "with", "range"):
-            self._open_branch(word, tokens[1:], at, self._current)
+            self._open_branch(word, words[1:], at, self._current)
         elif word == "else":
-            self._open_else(tokens[1:], at)
+            self._open_else(words[1:], at)
         elif word == "end":
             if not self._open:
                 raise syntax_error(self._text, at, "unexpected {{end}}")
-            self._expect_end(tokens[1], "end")
+            self._expect_end(words[1], "end")
             self._current = self._open.pop()[1]
         elif word in ("break", "continue"):
             if not any(branch.word == "range" for branch, _, _ in self._open):
                 raise syntax_error(self._text, at, f"{{{{{word}}}}} outside {{{{range}}}}")
-            self._expect_end(tokens[1], word)
+            self._expect_end(words[1], word)
             self._current.append(Leave(word))
         elif word in _NOT_SUPPORTED:
             raise syntax_error(self._text, at, f"{{{{{word}}}}} is not supported here")
         else:
-            self._current.append(_Parser(self._text, tokens, self._variables).pipeline("command"))
+            self._current.append(_Parser(self._text, words, self._variables).pipeline("command"))
 
-    def _open_branch(self, word: str, tokens: list[Token], at: int, outer: Body) -> None:
-        branch = Branch(word, _Parser(self._text, tokens, self._variables).pipeline(word))
+    def _open_branch(self, word: str, words: list[Token], at: int, outer: Body) -> None:
+        branch = Branch(word, _Parser(self._text, words, self._variables).pipeline(word))
         self._current.append(branch)
         self._open.append((branch, outer, at))
         self._current = branch.body
 
-    def _open_else(self, tokens: list[Token], at: int) -> None:
+    def _open_else(self, words: list[Token], at: int) -> None:
         if not self._open:
             raise syntax_error(self._text, at, "unexpected {{else}}")
         branch, outer, opened = self._open.pop()
         self._current = branch.otherwise
-        kind, word, _ = tokens[0]
+        kind, word, _ = words[0]
         if kind == "end":
             self._open.append((branch, outer, opened))
         elif word in ("if", "with"):
             # It is an `if` inside the `else`, which the same `end` closes.
-            self._open_branch(word, tokens[1:], opened, outer)
+            self._open_branch(word, words[1:], opened, outer)
         else:
             raise syntax_error(self._text, at, f"unexpected {word!r} after {{{{else}}}}")
 
@@ -165,42 +120,31 @@ class _Reader:
             raise syntax_error(self._text, at, f'unexpected "{text}" in {word}')
 
 
-def _tokens(text: str, start: int, end: int) -> list[Token]:
+def _words(text: str, start: int, end: int) -> list[Token]:
     """The code between braces, without spaces at its edges, and an `end` after it."""
-    tokens: list[Token] = []
-    at = start
-    while at < end:
-        match = _TOKEN.match(text, at, end)
-        if match is None:
-            problem = f'unexpected "{text[at]}" in command'
-            if text[at] in "\"'`":
-                problem = "unterminated quoted string"
-            raise syntax_error(text, at, problem)
-        kind = match.lastgroup or ""
-        if kind != "space" or tokens:
-            tokens.append((kind, match[0], at))
-        at = match.end()
-    if tokens and tokens[-1][0] == "space":
-        tokens.pop()
-    if not tokens:
+    found = tokens(text, start, end)
+    while found and found[-1][0] == "space":
+        found.pop()
+    if found and found[0][0] == "space":
+        del found[0]
+    if not found:
         raise syntax_error(text, start, "missing value for command")
-    # A word's space after it means nothing to those who look at the word.
-    spaced = len(tokens) > 1 and tokens[1][0] == "space"
-    if spaced and tokens[0][1] in _KEYWORDS:
-        del tokens[1]
-    return [*tokens, ("end", "", end)]
+    # A keyword's space after it means nothing to those who look at the word after that.
+    if len(found) > 1 and found[1][0] == "space" and found[0][1] in _KEYWORDS:
+        del found[1]
+    return [*found, ("end", "", end)]
 
 
 class _Parser:
     """One action's tokens made a pipeline."""
 
-    def __init__(self, text: str, tokens: list[Token], variables: set[str]) -> None:
+    def __init__(self, text: str, words: list[Token], variables: set[str]) -> None:
         self._text = text
         self._known = variables
-        self._tokens = [token for token in tokens if token[0] != "space"]
+        self._tokens = [token for token in words if token[0] != "space"]
         # Where a space precedes: `.a .b` are two operands, `(x).b` is one.
         self._spaced = {
-            following[2] for token, following in itertools.pairwise(tokens) if token[0] == "space"
+            following[2] for token, following in itertools.pairwise(words) if token[0] == "space"
         }
         self._at = 0
 
@@ -293,14 +237,14 @@ class _Parser:
 
     def _literal(self, kind: str, text: str, at: int) -> str | float:
         if kind == "string":
-            return _unquote(text)
+            return unquote(text)
         if kind == "char":
-            char = _unquote(text)
+            char = unquote(text)
             if len(char) != 1:
                 raise syntax_error(self._text, at, f"malformed character constant: {text}")
             return ord(char)
         try:
-            return _number(text)
+            return number(text)
         except ValueError:
             problem = f'bad number syntax: "{text}"'
             raise syntax_error(self._text, at, problem) from None
@@ -321,21 +265,3 @@ class _Parser:
 def _chain(fields: tuple[str, ...]) -> int:
     """Go says of `.A.B` that it stands where its second part does."""
     return len(fields[0]) + 1 if len(fields) > 1 else 0
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text, 0)
-    except ValueError:
-        return float(text)
-
-
-def _unquote(text: str) -> str:
-    if text.startswith("`"):
-        return text[1:-1]
-
-    def replace(match: re.Match[str]) -> str:
-        code = match[1] or match[2]
-        return chr(int(code, 16)) if code else _ESCAPED.get(match[3], match[3])
-
-    return _ESCAPE.sub(replace, text[1:-1])
