@@ -7,7 +7,7 @@ out. Each server maps the kind to its own status in one place (the Engine API in
 
 import enum
 
-from wherry.failure import EngineError
+from wherry.failure import EngineError as EngineError  # noqa: PLC0414  known from here
 
 
 class Kind(enum.Enum):
