@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,14 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder of a short name: the demo's daemon has its socket below it."""
+    with tempfile.TemporaryDirectory(prefix="wherry-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def demo(examples: Path, scratch: Path) -> subprocess.CompletedProcess[str]:
-    scratch.mkdir()
     return subprocess.run(
         [sys.executable, examples / "demo"],
         capture_output=True,
@@ -36,27 +43,27 @@ def demo(examples: Path, scratch: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_is_as_it_says(tmp_path: Path) -> None:
-    done = demo(EXAMPLES, tmp_path / "scratch")
+def test_the_demo_is_as_it_says(scratch: Path) -> None:
+    done = demo(EXAMPLES, scratch)
     assert done.returncode == 0, done
     assert done.stderr == ""
     assert "and 9 steps from the cache" in done.stdout
     assert re.search(r"nothing, after \d+ s\n\Z", done.stdout)
-    assert not list((tmp_path / "scratch").iterdir())
+    assert not list(scratch.iterdir())
 
 
-def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_demo_that_fails_says_so_and_leaves_nothing(tmp_path: Path, scratch: Path) -> None:
     examples = tmp_path / "examples"
     shutil.copytree(EXAMPLES, examples)
     dockerfile = examples / "web/Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + "USER 0\nRUN exit 3\n")
     # So that it is soon over.
     (examples / "web/index.py").write_text("import sys; open(sys.argv[2], 'w')\n")
-    done = demo(examples, tmp_path / "scratch")
+    done = demo(examples, scratch)
     assert done.returncode == 1
     assert done.stderr.endswith("web` ended with 1\n"), done
     assert "RUN exit 3" in done.stderr
-    assert not list((tmp_path / "scratch").iterdir())
+    assert not list(scratch.iterdir())
 
 
 @pytest.fixture(scope="module")

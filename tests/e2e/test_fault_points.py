@@ -44,7 +44,7 @@ def chosen(*prefixes: str) -> list[str]:
     return [point for point in points() if point.startswith(prefixes)]
 
 
-CONTAINERS = chosen("container.create.", "container.start.")
+CONTAINERS = chosen("container.create.", "container.start.", "container.rename.")
 ENDS = chosen("container.exit.", "container.remove.")
 SNAPSHOTS = chosen("snapshots.remove.", "snapshots.prepare.")
 IMAGES = chosen("images.")
@@ -92,6 +92,7 @@ def die_at(daemon: Daemon, point: str, act: Callable[[], None]) -> None:
 
 def container_life(daemon: Daemon) -> None:
     container = daemon.run("sleep", "1000", name="victim")
+    daemon.post(f"/containers/{container}/rename?name=renamed")
     daemon.post(f"/containers/{container}/kill")
     daemon.wait(container)
     daemon.delete(f"/containers/{container}")

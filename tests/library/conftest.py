@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,13 @@ class Place:
         )
 
     def left(self) -> dict[str, object]:
-        """What is there beside the root's own files."""
+        """What is there beside the root's own files, once what is just ending has ended."""
+        deadline = time.monotonic() + 10
+        while (found := self._look()) != self.NOTHING and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    def _look(self) -> dict[str, object]:
         return {
             "cgroups": leaks.cgroups(self.cgroup),
             "mounts": leaks.mounts(str(self.root.parent)),

@@ -54,7 +54,7 @@ def picture(fd: int) -> dict[bytes, trees.Picture]:
         content = b"" if inode.is_directory else image.read(inode)
         if stat.S_ISCHR(inode.mode) or stat.S_ISBLK(inode.mode):
             content = b"%d:%d" % inode.device
-        same = names[inode.nid]
+        same = sorted(names[inode.nid])
         if not inode.is_directory:
             assert len(same) == inode.nlink
         pictures[name] = trees.Picture(
