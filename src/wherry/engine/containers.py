@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 
 from wherry import errdefs
@@ -57,7 +56,7 @@ class Containers:
         self._events = stores.events
         self._starter = Starter(stores, self.roster)
         self._remover = Remover(stores, self.roster)
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._watchers: dict[asyncio.Task[None], Container] = {}
         self._closing = False
 
     # --- from nothing to running --------------------------------------------------------------
@@ -105,11 +104,11 @@ class Containers:
     def watch(self, container: Container) -> None:
         """See a running container to its end, whatever becomes of the caller."""
         task = asyncio.create_task(self._see_to_its_end(container, container.running_task()))
-        self._watchers.add(task)
-        task.add_done_callback(functools.partial(self._watched, container))
+        self._watchers[task] = container
+        task.add_done_callback(self._watched)
 
-    def _watched(self, container: Container, watcher: asyncio.Task[None]) -> None:
-        self._watchers.discard(watcher)
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        container = self._watchers.pop(watcher)
         if watcher.cancelled() and container.running and not self._closing:
             # A loop that is to end cancels all there is; the program may yet stop what it started.
             self.watch(container)
@@ -317,12 +316,12 @@ class Containers:
         ]
 
     async def close(self) -> None:
-        """Let go of what runs; it goes on."""
+        """Let go of what runs; it goes on. What has just ended is recorded."""
         self._closing = True
-        watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        for watcher, container in self._watchers.items():
+            if container.running:
+                watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         for container in self.roster:
             container.close_waiting()
             if container.task is not None:
