@@ -24,7 +24,6 @@ async def test_equal_keys_at_once_do_the_work_once() -> None:
 
     assert await asyncio.gather(*waiting) == [42, 42, 42]
     assert begun == 1
-    assert not flights.is_under_way("key")
 
 
 async def test_who_comes_afterwards_does_it_again() -> None:
@@ -76,7 +75,6 @@ async def test_the_last_one_who_leaves_ends_it_and_sees_its_end() -> None:
         await alone
 
     assert ended
-    assert not flights.is_under_way("key")
 
 
 async def test_an_error_is_everybodys() -> None:

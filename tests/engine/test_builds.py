@@ -1,8 +1,6 @@
 """Builds as the engine leads them: uploads, cancelling, agents, and the files of a tree."""
 
 import asyncio
-import io
-import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +11,7 @@ from wherry.build.request import BuildRequest, Output
 from wherry.engine.agents import MAX_OFFERS, Agents
 from wherry.engine.build_outputs import BuildOutputs
 from wherry.engine.builds import Builds
-from wherry.engine.flattening import flatten
 from wherry.errdefs import EngineError
-from wherry.layers.files import Node
 
 IMAGE = "sha256:" + "a1b2" * 16
 
@@ -214,53 +210,3 @@ async def test_without_agents_nothing_is_made(tmp_path: Path) -> None:
     async with Agents(tmp_path / "agents").sockets({}) as sockets:
         assert sockets == {}
     assert not (tmp_path / "agents").exists()
-
-
-class Tree:
-    """Files that are only said to be there."""
-
-    def __init__(self, nodes: dict[bytes, Node], contents: dict[bytes, bytes]) -> None:
-        self.nodes = nodes
-        self.contents = contents
-
-    def node(self, path: bytes) -> Node | None:
-        return self.nodes.get(path)
-
-    def names(self, path: bytes) -> list[bytes]:
-        before = path + b"/" if path else b""
-        below = [name for name in self.nodes if name.startswith(before) and name != path]
-        return sorted({name[len(before) :].split(b"/")[0] for name in below} - {b""})
-
-    def open(self, path: bytes) -> io.BytesIO:
-        return io.BytesIO(self.contents[path])
-
-
-def test_a_tree_becomes_a_tar() -> None:
-    nodes = {
-        b"": Node("dir", 0o755),
-        b"bin": Node("dir", 0o755, mtime_ns=5 * 10**9),
-        b"bin/a": Node("file", 0o4755, uid=3, gid=4, size=3, identity=7),
-        b"bin/b": Node("file", 0o4755, uid=3, gid=4, size=3, identity=7),
-        b"link": Node("symlink", 0o777, link=b"/etc"),
-        b"null": Node("char", 0o666, major=1, minor=3),
-        b"cap": Node("file", xattrs={b"user.x": b"y"}),
-    }
-    tree = Tree(nodes, {b"bin/a": b"abc", b"cap": b""})
-    data = b"".join(flatten(tree))  # type: ignore[arg-type]
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        found = {member.name: member for member in tar}
-        assert list(found) == [".", "bin", "bin/a", "bin/b", "cap", "link", "null"]
-        content = tar.extractfile("bin/a")
-        assert content is not None
-        assert content.read() == b"abc"
-    assert (found["bin/a"].mode, found["bin/a"].uid, found["bin/a"].gid) == (0o4755, 3, 4)
-    assert (found["bin/b"].type, found["bin/b"].linkname) == (tarfile.LNKTYPE, "bin/a")
-    assert (found["link"].linkname, found["bin"].mtime) == ("/etc", 5)
-    assert (found["null"].devmajor, found["null"].devminor) == (1, 3)
-    assert found["cap"].pax_headers["SCHILY.xattr.user.x"] == "y"
-
-
-def test_a_file_that_is_shorter_than_it_was() -> None:
-    tree = Tree({b"": Node("dir"), b"a": Node("file", size=5)}, {b"a": b"abc"})
-    with pytest.raises(EngineError, match="a has 2 bytes less"):
-        list(flatten(tree))  # type: ignore[arg-type]

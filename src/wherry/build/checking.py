@@ -20,11 +20,7 @@ _WARNINGS_MAX = 1000
 
 async def check_job(job: Job) -> None:
     """Tell what the checks have found. Raises InvalidArgument if that is to end the build."""
-    text = job.given.get(_ARGUMENT, job.dockerfile.directives.check)
-    try:
-        settings = parse(text)
-    except EngineError as error:
-        raise DockerfileError(error.message, job.dockerfile.stages[0].location) from error
+    settings = settings_of(job)
     around = await _surroundings(job)
     findings = await to_thread(check, job.dockerfile, settings, around)
     for finding in findings[:_WARNINGS_MAX]:
@@ -48,8 +44,11 @@ def warning_of(finding: Finding) -> BuildWarning:
 
 
 def settings_of(job: Job) -> Settings:
-    """Which checks the job wants. Raises InvalidArgument."""
-    return parse(job.given.get(_ARGUMENT, job.dockerfile.directives.check))
+    """Which checks the job wants. Raises DockerfileError."""
+    try:
+        return parse(job.given.get(_ARGUMENT, job.dockerfile.directives.check))
+    except EngineError as error:
+        raise DockerfileError(error.message, job.dockerfile.stages[0].location) from error
 
 
 async def _surroundings(job: Job) -> Surroundings:

@@ -51,9 +51,6 @@ class Flights(Generic[T]):
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
 
-    def is_under_way(self, key: str) -> bool:
-        return key in self._flights
-
     def _landed(self, key: str, task: asyncio.Task[T]) -> None:
         self._forget(key, task)
         if not task.cancelled():

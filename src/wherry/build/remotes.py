@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from pathlib import Path
-from typing import Final
 
 from wherry import errdefs
+from wherry.build.checksums import verify
 from wherry.build.context import Fetched, fetch_git, fetch_url, is_git, parse_git
 from wherry.build.copying import GivenFile, GivenTree
-from wherry.build.copying.fetched import parse_checksum
 from wherry.build.dockerfile import Add
 from wherry.build.threads import Stop
-
-_PIECE: Final = 1 << 20
 
 
 def is_remote(source: str) -> bool:
@@ -41,16 +37,17 @@ def fetch(
         return GivenTree(context.tree)
     fetched = fetch_url(source, folder, stop)
     held.callback(fetched.context.close)
-    return _given(source, fetched, add, stop)
+    return _given(fetched, add, stop)
 
 
-def _given(url: str, fetched: Fetched, add: Add, stop: Stop) -> GivenFile:
+def _given(fetched: Fetched, add: Add, stop: Stop) -> GivenFile:
     tree, path = fetched.context.tree, fetched.name.encode(errors="surrogateescape")
     node = tree.node(path)
     if node is None:
-        raise errdefs.internal(f"what was fetched from {url} is not there")
+        raise errdefs.internal(f"{fetched.name}, which was fetched, is not there")
     if add.checksum:
-        _verify(fetched, add.checksum, stop)
+        with tree.open(path) as file:
+            verify(fetched.name, file, add.checksum, stop)
     return GivenFile(
         fetched.name,
         node.size,
@@ -60,17 +57,3 @@ def _given(url: str, fetched: Fetched, add: Add, stop: Stop) -> GivenFile:
         node.mtime_ns,
         unpack=bool(add.unpack),
     )
-
-
-def _verify(fetched: Fetched, checksum: str, stop: Stop) -> None:
-    algorithm, wanted = parse_checksum(checksum)
-    hasher = hashlib.new(algorithm)
-    with fetched.context.tree.open(fetched.name.encode(errors="surrogateescape")) as file:
-        while piece := file.read(_PIECE):
-            stop.check()
-            hasher.update(piece)
-    if hasher.hexdigest() != wanted:
-        raise errdefs.invalid(
-            f"digest mismatch: {fetched.name} has {algorithm}:{hasher.hexdigest()}, and --checksum "
-            f"says {checksum}"
-        )

@@ -30,9 +30,6 @@ from wherry.metadata import BuildRecord, LayerRecord, Transaction
 from wherry.spec.digest import Digest
 from wherry.threads import to_thread
 
-OWNER = "build"
-"""Whose leases builds have: those of a daemon that has died are ended at the next start."""
-
 Work: TypeAlias = Callable[[Lease, Output], Awaitable[LayerRecord]]
 """Makes a step's layer, held by the lease that it is given; what its program writes goes to the
 output."""
@@ -138,7 +135,7 @@ class Solver:
 @contextlib.asynccontextmanager
 async def held(collector: Collector) -> AsyncIterator[Lease]:
     """A lease of a build's. Its end, which frees what nobody else holds, is never skipped."""
-    context = collector.lease(OWNER)
+    context = collector.lease("build")
     lease = await to_thread(context.__enter__)
     try:
         yield lease

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from wherry import errdefs
 from wherry.build import copying
+from wherry.build.checksums import parse_checksum
 from wherry.build.context import is_git
 from wherry.build.copying import CopyOptions, CopyPlan, GivenFile, GivenTree
 from wherry.build.dockerfile import Add, Copy
@@ -102,7 +103,8 @@ def _plan(
 
 
 def _judge_checksum(add: Add) -> None:
-    """There is one file, and it comes from far. Raises InvalidArgument."""
+    """It is one, there is one file, and that comes from far. Raises InvalidArgument."""
+    parse_checksum(add.checksum)
     if len(add.sources) + len(add.files) > 1:
         raise errdefs.invalid("checksum can't be specified for multiple sources")
     if not all(is_remote(source) and not is_git(source) for source in add.sources):

@@ -254,10 +254,6 @@ def import_image(
     return Call("POST", "/images/create", query, content_type="application/x-tar")
 
 
-def cancel_build(build_id: str) -> Call:
-    return Call("POST", "/build/cancel", [("id", build_id)])
-
-
 def build_output(path: str) -> Call:
     """`path` is what the event `built` names."""
     return Call("GET", path)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wherry import errdefs
-from wherry.engine.flattening import flatten
 from wherry.engine.outflow import outflow
 from wherry.engine.stores import Stores
 from wherry.images import saving
@@ -35,6 +34,7 @@ log = logging.getLogger("wherry.engine")
 # A client fetches at once what it has asked for; one that doesn't has gone.
 PATIENCE: Final = 600.0
 
+_CHUNK: Final = 1 << 20
 _FILES: Final = ("local", "tar")
 _ARCHIVES: Final = ("oci", "docker")
 
@@ -169,14 +169,17 @@ def _names(request: BuildRequest, output: Output) -> tuple[Reference, ...]:
 
 
 def _files(stores: Stores, image_id: Digest) -> Generator[bytes]:
+    from wherry.layers.flatten import tar_of  # not with the daemon's start
+
     collector = stores.images.collector
     with collector.lease("build output") as lease:
         with collector.ordered():
             image = stores.images.resolve(image_id)
             for layer in image.diff_ids:
                 lease.has_layer(layer)
-        with stores.snapshots.browse(image.diff_ids) as tree:
-            yield from flatten(tree)
+        with stores.snapshots.browse(image.diff_ids) as tree, tar_of(tree) as tar:
+            while piece := tar.read(_CHUNK):
+                yield piece
 
 
 def _archive(stores: Stores, image_id: Digest, names: tuple[Reference, ...]) -> Generator[bytes]:

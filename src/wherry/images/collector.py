@@ -29,9 +29,6 @@ from wherry.spec.digest import Digest
 
 T = TypeVar("T")
 
-OWNERS: Final = ("load", "build")
-"""Whose leases last as long as the process that took them."""
-
 _DAY: Final = 24 * 3600 * 1_000_000_000
 
 
@@ -155,8 +152,7 @@ class Collector:
         Only while no work is under way.
         """
         self.content.recover()
-        now = time.time_ns()
-        self.database.write(lambda tx: tx.end_leases(OWNERS, now), durable=False)
+        self.database.write(lambda tx: tx.end_leases(), durable=False)
         self.collect()
 
     def _free(self, candidates: Unheld) -> None:

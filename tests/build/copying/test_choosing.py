@@ -1,15 +1,12 @@
-"""--exclude, --parents, heredocs, fetched files, and names that no layer can have."""
+"""--exclude, --parents, heredocs, and names that no layer can have."""
 
-import hashlib
-import io
-import os
 from pathlib import Path
 
 import pytest
 from copies import contents, entries, picture, plan, whole
 from memorytrees import MemoryTree
 
-from wherry.build.copying import GivenTree, fetched_file, plan_tree
+from wherry.build.copying import GivenTree, plan_tree
 from wherry.build.dockerfile import InlineFile
 from wherry.errdefs import EngineError
 from wherry.layers.files import Node
@@ -107,62 +104,6 @@ def test_a_tree_may_be_given() -> None:
         "d/README": b"r",
         "d/src/m": b"m",
     }
-
-
-# --- fetched --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def fetched(tmp_path: Path):
-    with (tmp_path / "fetched").open("w+b") as file:
-        file.write(b"fetched" * 1000)
-        file.flush()
-        yield file
-
-
-def test_a_fetched_file(fetched: io.BufferedRandom) -> None:
-    good = "sha256:" + hashlib.sha256(b"fetched" * 1000).hexdigest()
-    given = fetched_file(
-        "https://host/dir/a%20b.tgz?q#f", fetched, mtime_ns=5 * 10**9, checksum=good
-    )
-    made = plan(source(), given, to="/d/", upon=EMPTY, unpack=True)
-    assert contents(made) == {"d/a b.tgz": b"fetched" * 1000}
-    found = entries(made)["d/a b.tgz"]
-    assert (found.mode, found.uid, found.mtime_ns) == (0o600, 0, 5 * 10**9)
-    assert made.digest != plan(source(), given, to="/d/", chmod="644").digest
-    assert os.lseek(fetched.fileno(), 0, os.SEEK_CUR)  # where it was
-
-
-@pytest.mark.parametrize(
-    ("checksum", "said"),
-    [
-        ("sha256:" + "0" * 64, "digest mismatch: https://host/f has sha256:"),
-        ("sha512:" + "0" * 128, "digest mismatch: https://host/f has sha512:"),
-        ("sha256:0", "after sha256 there are 64 digits"),
-        ("sha256:" + "G" * 64, "after sha256 there are 64 digits"),
-        ("md5:" + "0" * 32, "it begins with none of sha256"),
-        ("x", "it begins with none of sha256"),
-    ],
-)
-def test_a_wrong_checksum(fetched: io.BufferedRandom, checksum: str, said: str) -> None:
-    with pytest.raises(EngineError) as caught:
-        fetched_file("https://host/f", fetched, checksum=checksum)
-    assert said in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("http://h", "__unnamed__"),
-        ("http://h/", "__unnamed__"),
-        ("http://h/a/", "a"),
-        ("http://h/a/..", "__unnamed__"),
-        ("http://h/%2e%2e%2fa", "a"),
-        ("http://h/a%00", "__unnamed__"),
-    ],
-)
-def test_the_name_of_a_url(fetched: io.BufferedRandom, url: str, name: str) -> None:
-    assert fetched_file(url, fetched).name == name
 
 
 # --- names ----------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ plan.digest          # a component of the step's cache key
 plan.tar()           # the layer, made while it is read
 """
 
-from wherry.build.copying.fetched import fetched_file
 from wherry.build.copying.options import CopyOptions, GivenFile, GivenTree, InlineFile
 from wherry.build.copying.plan import CopyPlan, plan_copy, plan_tree
 
@@ -15,7 +14,6 @@ __all__ = [
     "GivenFile",
     "GivenTree",
     "InlineFile",
-    "fetched_file",
     "plan_copy",
     "plan_tree",
 ]
